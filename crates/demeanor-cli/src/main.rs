@@ -1,0 +1,3 @@
+//! The program `demeanor`: files, cameras, microphones and the terminal around the library.
+
+fn main() {}

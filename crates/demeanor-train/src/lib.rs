@@ -1,0 +1,3 @@
+//! The only code that sees labels: data sets, splits, augmentation, losses, training, metrics and reports.
+
+pub mod engine;

@@ -1,0 +1,3 @@
+//! Faces: where they are, and what they read as.
+
+pub mod prepare;

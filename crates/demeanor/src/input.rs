@@ -1,0 +1,172 @@
+//! What comes in: pixels and samples.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The order of the bytes of a pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PixelLayout {
+    /// One byte: luma.
+    Grey8,
+    /// Three bytes: red, green, blue.
+    Rgb8,
+    /// Three bytes: blue, green, red.
+    Bgr8,
+    /// Four bytes: red, green, blue, alpha. Alpha is ignored.
+    Rgba8,
+}
+
+impl PixelLayout {
+    /// Bytes per pixel.
+    pub const fn bytes(self) -> usize {
+        match self {
+            PixelLayout::Grey8 => 1,
+            PixelLayout::Rgb8 | PixelLayout::Bgr8 => 3,
+            PixelLayout::Rgba8 => 4,
+        }
+    }
+}
+
+/// A picture, borrowed: rows from the top, pixels from the left.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    data: &'a [u8],
+    width: usize,
+    height: usize,
+    stride: usize,
+    layout: PixelLayout,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame whose rows follow each other without gaps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when a side is 0 or the buffer is shorter than the picture.
+    pub fn new(data: &'a [u8], width: usize, height: usize, layout: PixelLayout) -> Result<Self> {
+        Self::with_stride(data, width, height, width.saturating_mul(layout.bytes()), layout)
+    }
+
+    /// A frame whose rows begin `stride` bytes apart.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when a side is 0, the stride is shorter than a row, or the buffer shorter than the picture.
+    pub fn with_stride(
+        data: &'a [u8],
+        width: usize,
+        height: usize,
+        stride: usize,
+        layout: PixelLayout,
+    ) -> Result<Self> {
+        let row = width.checked_mul(layout.bytes());
+        let needed =
+            height.checked_sub(1).and_then(|h| h.checked_mul(stride)).zip(row).and_then(|(a, b)| a.checked_add(b));
+        match (row, needed) {
+            (Some(row), Some(needed)) if width > 0 && height > 0 && stride >= row && data.len() >= needed => {
+                Ok(Frame { data, width, height, stride, layout })
+            }
+            _ => Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "a {width}x{height} {layout:?} frame with rows {stride} bytes apart does not fit a buffer of {} bytes",
+                    data.len()
+                ),
+            )),
+        }
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The order of the bytes of a pixel.
+    pub fn layout(&self) -> PixelLayout {
+        self.layout
+    }
+
+    /// The bytes of row `y`, from the left: width x [`PixelLayout::bytes`]. `y` must be less than the height.
+    pub fn row(&self, y: usize) -> &'a [u8] {
+        &self.data[y * self.stride..][..self.width * self.layout.bytes()]
+    }
+}
+
+/// A rectangle in a frame, in pixels from the top left corner; it may reach over the frame's edge.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// Left edge.
+    pub x: f32,
+    /// Top edge.
+    pub y: f32,
+    /// Width, more than 0.
+    pub width: f32,
+    /// Height, more than 0.
+    pub height: f32,
+}
+
+impl Region {
+    /// The whole of a frame.
+    pub fn whole(frame: &Frame<'_>) -> Self {
+        Region { x: 0.0, y: 0.0, width: frame.width() as f32, height: frame.height() as f32 }
+    }
+
+    /// Intersection over union with another region, 0 to 1.
+    pub fn iou(&self, other: &Region) -> f32 {
+        let w = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
+        let h = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);
+        if w <= 0.0 || h <= 0.0 {
+            return 0.0;
+        }
+        let both = w * h;
+        both / (self.width * self.height + other.width * other.height - both)
+    }
+}
+
+/// Samples per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hz(pub u32);
+
+/// Sound, borrowed: interleaved samples, full scale at -1 and 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Audio<'a> {
+    samples: &'a [f32],
+    channels: usize,
+    rate: Hz,
+}
+
+impl<'a> Audio<'a> {
+    /// Interleaved samples of one or more channels.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sound`] when there is no channel, the rate is 0, or the last group of samples is not whole.
+    pub fn new(samples: &'a [f32], channels: usize, rate: Hz) -> Result<Self> {
+        if channels == 0 || rate.0 == 0 || samples.len() % channels != 0 {
+            return Err(Error::new(
+                ErrorKind::Sound,
+                format!("{} samples do not make sound of {channels} channels at {} Hz", samples.len(), rate.0),
+            ));
+        }
+        Ok(Audio { samples, channels, rate })
+    }
+
+    /// The interleaved samples.
+    pub fn samples(&self) -> &'a [f32] {
+        self.samples
+    }
+
+    /// Channels, at least 1.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Samples per second and channel.
+    pub fn rate(&self) -> Hz {
+        self.rate
+    }
+}

@@ -1,0 +1,3 @@
+//! Speech: where it is, and what it reads as.
+
+pub mod prepare;
