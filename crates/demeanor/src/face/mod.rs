@@ -1,3 +1,4 @@
 //! Faces: where they are, and what they read as.
 
+pub mod grey;
 pub mod prepare;
