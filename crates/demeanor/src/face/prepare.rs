@@ -1,18 +1,58 @@
 //! A frame and a region to the input of a face network. The only producer of [`FaceInput`].
+//!
+//! 1. The square: a region (a detector's box) is made square around its centre by its longer side, so that no face is
+//!    squashed, and widened by the recipe's margin. Without a region the picture is a face already: the whole frame is
+//!    taken as it is, and brought to a square whatever its shape.
+//! 2. What lies beyond the frame's edge repeats the edge's pixels.
+//! 3. Grey (BT.601), as the detector sees it.
+//! 4. Resizing: an output pixel is the mean of the source over the area that it covers. Where the source is enlarged that
+//!    area is kept at one pixel, which is bilinear interpolation. A square that has the recipe's size and lies on whole
+//!    pixels is copied exactly.
+//! 5. Scaling to numbers, as the recipe says.
 
 use serde::{Deserialize, Serialize};
+
+use super::grey::luma;
+use crate::error::{Error, ErrorKind, Result};
+use crate::input::{Frame, PixelLayout, Region};
 
 /// How a face is prepared; a part of every face model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaceRecipe {
-    /// Side of the square that the network sees, in pixels.
+    /// Side of the square that the network sees, in pixels, 1 to [`FaceRecipe::MAX_SIZE`].
     pub size: usize,
     /// How grey values become numbers.
     pub scaling: Scaling,
-    /// By how much a detector's box is widened on each side before it is cropped, as a part of its side; may be negative.
-    /// A picture that is already cropped enters as a whole frame and is not widened.
+    /// By how much a detector's box is widened on each side before it is cropped, as a part of its side; may be negative,
+    /// but more than -0.5, at which nothing is left. A picture that is already cropped enters as a whole frame and is
+    /// not widened.
     pub margin: f32,
+}
+
+impl FaceRecipe {
+    /// The largest side of a network's input, in pixels. A limit, so that a damaged model file cannot ask for all memory.
+    pub const MAX_SIZE: usize = 1024;
+
+    /// Whether the settings are in their ranges.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setting`] when the size or the margin is out of its range.
+    pub fn check(&self) -> Result<()> {
+        if !(1..=Self::MAX_SIZE).contains(&self.size) {
+            return Err(Error::new(
+                ErrorKind::Setting,
+                format!("a face recipe's size is {} pixels; expected 1 to {}", self.size, Self::MAX_SIZE),
+            ));
+        }
+        if !(self.margin > -0.5 && self.margin <= 10.0) {
+            return Err(Error::new(
+                ErrorKind::Setting,
+                format!("a face recipe's margin is {}; expected more than -0.5 and at most 10", self.margin),
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// How grey values (0 to 255) become numbers.
@@ -21,7 +61,7 @@ pub struct FaceRecipe {
 pub enum Scaling {
     /// `v / 255`.
     Unit,
-    /// `(v - min) / (max - min)` of the picture.
+    /// `(v - min) / (max - min)` of the picture; 0 everywhere in a picture of one grey.
     MinMax,
     /// `(v - mean) / max(deviation, 1)` of the picture, v in 0 to 255.
     Standardise,
@@ -32,9 +72,25 @@ pub enum Scaling {
 pub struct FaceInput {
     recipe: FaceRecipe,
     values: Vec<f32>,
+    /// What each output column takes of a source row.
+    columns: Vec<Span>,
+    /// The two source rows last resized, `2 x size`: row `y` is in half `y % 2`.
+    rows: Vec<f32>,
 }
 
 impl FaceInput {
+    /// Room for an input of this recipe, all zeros until [`prepare_into`] fills it. With a recipe that is out of range
+    /// (see [`FaceRecipe::check`]) it is empty, and [`prepare_into`] refuses it.
+    pub fn new(recipe: &FaceRecipe) -> Self {
+        let size = if recipe.check().is_ok() { recipe.size } else { 0 };
+        FaceInput {
+            recipe: recipe.clone(),
+            values: vec![0.0; size * size],
+            columns: vec![Span::default(); size],
+            rows: vec![0.0; 2 * size],
+        }
+    }
+
     /// The recipe that prepared it.
     pub fn recipe(&self) -> &FaceRecipe {
         &self.recipe
@@ -43,5 +99,438 @@ impl FaceInput {
     /// `size x size` numbers, rows from the top.
     pub fn values(&self) -> &[f32] {
         &self.values
+    }
+}
+
+/// Prepares a face: the region of the frame, or the whole frame when the picture is already cropped.
+///
+/// # Errors
+/// As [`prepare_into`].
+pub fn prepare(frame: &Frame<'_>, region: Option<&Region>, recipe: &FaceRecipe) -> Result<FaceInput> {
+    let mut input = FaceInput::new(recipe);
+    prepare_into(frame, region, &mut input)?;
+    Ok(input)
+}
+
+/// Prepares a face into an input made for its recipe; allocates nothing.
+///
+/// # Errors
+/// [`ErrorKind::Setting`] when the recipe is out of its range, [`ErrorKind::Shape`] when the region has no area, is not
+/// finite, or has nothing in common with the frame.
+pub fn prepare_into(frame: &Frame<'_>, region: Option<&Region>, input: &mut FaceInput) -> Result<()> {
+    input.recipe.check()?;
+    let square = match region {
+        Some(region) => square(frame, region, input.recipe.margin)?,
+        None => Area { x: 0.0, y: 0.0, width: frame.width() as f64, height: frame.height() as f64 },
+    };
+    resize(frame, &square, input);
+    scale(&mut input.values, input.recipe.scaling);
+    Ok(())
+}
+
+/// A rectangle in pixels, in the precision that positions are computed with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Area {
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+}
+
+/// The square around a region, widened by the margin.
+fn square(frame: &Frame<'_>, region: &Region, margin: f32) -> Result<Area> {
+    let Region { x, y, width, height } = *region;
+    let finite = [x, y, width, height].iter().all(|v| v.is_finite());
+    if !finite || width <= 0.0 || height <= 0.0 {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("a region at {x}, {y} of {width} x {height} pixels has no area to read"),
+        ));
+    }
+    let (x, y, width, height) = (f64::from(x), f64::from(y), f64::from(width), f64::from(height));
+    let (w, h) = (frame.width() as f64, frame.height() as f64);
+    if x + width <= 0.0 || y + height <= 0.0 || x >= w || y >= h {
+        return Err(Error::new(
+            ErrorKind::Shape,
+            format!("a region at {x}, {y} of {width} x {height} pixels lies outside the frame of {w} x {h}"),
+        ));
+    }
+    let side = width.max(height) * (1.0 + 2.0 * f64::from(margin));
+    Ok(Area { x: x + (width - side) / 2.0, y: y + (height - side) / 2.0, width: side, height: side })
+}
+
+/// What one output pixel takes of the source along one axis: `first` of pixel `start`, `inner` of each pixel between,
+/// `last` of pixel `end`. The weights sum to 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Span {
+    start: usize,
+    end: usize,
+    first: f32,
+    inner: f32,
+    last: f32,
+}
+
+impl Span {
+    /// Output pixel `index` of `size`, which together cover `length` source pixels from `origin`; the source has `limit`
+    /// pixels, of which the outermost reach on for ever.
+    fn new(index: usize, size: usize, origin: f64, length: f64, limit: usize) -> Self {
+        let step = length / size as f64;
+        let middle = origin + (index as f64 + 0.5) * step;
+        let width = step.max(1.0);
+        let (from, to) = (middle - width / 2.0, middle + width / 2.0);
+        // a float becomes an integer at the nearest bound when it is out of range
+        let start = (from.floor().max(0.0) as usize).min(limit - 1);
+        let end = ((to.ceil() - 1.0).max(0.0) as usize).min(limit - 1).max(start);
+        if start == end {
+            return Span { start, end, first: 1.0, inner: 0.0, last: 0.0 };
+        }
+        let first = ((start + 1) as f64 - from) / width;
+        let last = (to - end as f64) / width;
+        Span { start, end, first: first as f32, inner: (1.0 / width) as f32, last: last as f32 }
+    }
+}
+
+/// Greys and resizes an area of the frame to values 0 to 255.
+fn resize(frame: &Frame<'_>, area: &Area, input: &mut FaceInput) {
+    let size = input.recipe.size;
+    let whole = Area { x: 0.0, y: 0.0, width: size as f64, height: size as f64 };
+    if *area == whole && frame.width() == size && frame.height() == size && frame.layout() == PixelLayout::Grey8 {
+        for (y, values) in input.values.chunks_exact_mut(size).enumerate() {
+            for (value, &grey) in values.iter_mut().zip(frame.row(y)) {
+                *value = f32::from(grey);
+            }
+        }
+        return;
+    }
+    for (x, span) in input.columns.iter_mut().enumerate() {
+        *span = Span::new(x, size, area.x, area.width, frame.width());
+    }
+    // which source row each half of `rows` holds
+    let mut held = [usize::MAX; 2];
+    let (even, odd) = input.rows.split_at_mut(size);
+    let halves = [even, odd];
+    for (y, values) in input.values.chunks_exact_mut(size).enumerate() {
+        let span = Span::new(y, size, area.y, area.height, frame.height());
+        values.fill(0.0);
+        for row in span.start..=span.end {
+            let weight = match row {
+                _ if row == span.start => span.first,
+                _ if row == span.end => span.last,
+                _ => span.inner,
+            };
+            let half = row % 2;
+            if held[half] != row {
+                shrink_row(frame, row, &input.columns, halves[half]);
+                held[half] = row;
+            }
+            for (value, &grey) in values.iter_mut().zip(&*halves[half]) {
+                *value += weight * grey;
+            }
+        }
+    }
+}
+
+/// One source row, greyed, to one value per output column.
+fn shrink_row(frame: &Frame<'_>, y: usize, columns: &[Span], values: &mut [f32]) {
+    let row = frame.row(y);
+    match frame.layout() {
+        PixelLayout::Grey8 => shrink(row.as_chunks().0, |&[v]: &[u8; 1]| v, columns, values),
+        PixelLayout::Rgb8 => shrink(row.as_chunks().0, |&[r, g, b]: &[u8; 3]| luma(r, g, b), columns, values),
+        PixelLayout::Bgr8 => shrink(row.as_chunks().0, |&[b, g, r]: &[u8; 3]| luma(r, g, b), columns, values),
+        PixelLayout::Rgba8 => shrink(row.as_chunks().0, |&[r, g, b, _]: &[u8; 4]| luma(r, g, b), columns, values),
+    }
+}
+
+fn shrink<P>(pixels: &[P], grey: impl Fn(&P) -> u8, columns: &[Span], values: &mut [f32]) {
+    for (value, span) in values.iter_mut().zip(columns) {
+        let mut sum = span.first * f32::from(grey(&pixels[span.start]));
+        if span.end > span.start {
+            let inner: u32 = pixels[span.start + 1..span.end].iter().map(|p| u32::from(grey(p))).sum();
+            sum += span.inner * inner as f32 + span.last * f32::from(grey(&pixels[span.end]));
+        }
+        *value = sum;
+    }
+}
+
+/// Grey values 0 to 255 to the numbers of the recipe. Sums run in a fixed order, so that equal pictures give equal bits.
+fn scale(values: &mut [f32], scaling: Scaling) {
+    match scaling {
+        Scaling::Unit => values.iter_mut().for_each(|v| *v /= 255.0),
+        Scaling::MinMax => {
+            let min = fold(values, f32::INFINITY, |v| v, f32::min);
+            let max = fold(values, f32::NEG_INFINITY, |v| v, f32::max);
+            let range = if max > min { max - min } else { 1.0 };
+            values.iter_mut().for_each(|v| *v = (*v - min) / range);
+        }
+        Scaling::Standardise => {
+            let count = values.len() as f32;
+            let mean = fold(values, 0.0, |v| v, |a, b| a + b) / count;
+            values.iter_mut().for_each(|v| *v -= mean);
+            let deviation = (fold(values, 0.0, |v| v * v, |a, b| a + b) / count).sqrt().max(1.0);
+            values.iter_mut().for_each(|v| *v /= deviation);
+        }
+    }
+}
+
+/// Joins what `map` makes of the values, in several independent chains (which keeps the processor busy) and always in the
+/// same order.
+fn fold(values: &[f32], start: f32, map: impl Fn(f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
+    const LANES: usize = 16;
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [start; LANES];
+    for chunk in chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane = join(*lane, map(v));
+        }
+    }
+    let rest = rest.iter().fold(start, |all, &v| join(all, map(v)));
+    lanes.into_iter().fold(rest, join)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn recipe(size: usize, scaling: Scaling, margin: f32) -> FaceRecipe {
+        FaceRecipe { size, scaling, margin }
+    }
+
+    /// A picture without symmetry, values 0 to 250.
+    fn pixels(width: usize, height: usize, channels: usize) -> Vec<u8> {
+        (0..width * height * channels).map(|i| ((i * i / 3 + i * 31) % 251) as u8).collect()
+    }
+
+    fn grey(data: &[u8], width: usize, height: usize) -> Frame<'_> {
+        Frame::new(data, width, height, PixelLayout::Grey8).unwrap()
+    }
+
+    /// Values 0 to 255, to be read easily.
+    fn plain(frame: &Frame<'_>, region: Option<&Region>, size: usize, margin: f32) -> Vec<f32> {
+        let unit = prepare(frame, region, &recipe(size, Scaling::Unit, margin)).unwrap();
+        unit.values().iter().map(|v| v * 255.0).collect()
+    }
+
+    fn near(a: &[f32], b: &[f32], tolerance: f32) {
+        assert_eq!(a.len(), b.len());
+        for (i, (a, b)) in a.iter().zip(b).enumerate() {
+            assert!((a - b).abs() <= tolerance, "value {i}: {a} against {b}");
+        }
+    }
+
+    #[test]
+    fn a_picture_of_the_right_size_is_copied_exactly() {
+        let data = pixels(48, 48, 1);
+        let expected: Vec<f32> = data.iter().map(|&v| f32::from(v) / 255.0).collect();
+        let input = prepare(&grey(&data, 48, 48), None, &recipe(48, Scaling::Unit, 0.1)).unwrap();
+        assert_eq!(input.values(), expected);
+        // and so is a square on whole pixels of a larger one
+        let data = pixels(60, 50, 1);
+        let region = Region { x: 7.0, y: 1.0, width: 48.0, height: 48.0 };
+        let expected: Vec<f32> =
+            (0..48 * 48).map(|i| f32::from(data[(1 + i / 48) * 60 + 7 + i % 48]) / 255.0).collect();
+        let input = prepare(&grey(&data, 60, 50), Some(&region), &recipe(48, Scaling::Unit, 0.0)).unwrap();
+        assert_eq!(input.values(), expected);
+    }
+
+    #[test]
+    fn shrinking_takes_the_mean_of_the_area() {
+        // whole factor
+        let data = [0, 100, 20, 40, 200, 100, 60, 80, 1, 2, 3, 4, 5, 6, 7, 8];
+        near(&plain(&grey(&data, 4, 4), None, 2, 0.0), &[100.0, 50.0, 3.5, 5.5], 1e-4);
+        // a broken factor: 3 pixels to 2, weights 2/3 and 1/3
+        let data = [30, 60, 90, 30, 60, 90, 30, 60, 90];
+        near(&plain(&grey(&data, 3, 3), None, 2, 0.0), &[40.0, 80.0, 40.0, 80.0], 1e-4);
+        // all to one
+        near(&plain(&grey(&[0, 50, 100, 250], 2, 2), None, 1, 0.0), &[100.0], 1e-4);
+    }
+
+    #[test]
+    fn enlarging_interpolates_between_the_middles_of_pixels() {
+        let data = [0, 100, 0, 100];
+        let row = [0.0, 25.0, 75.0, 100.0];
+        near(&plain(&grey(&data, 2, 2), None, 4, 0.0), &row.repeat(4), 1e-4);
+    }
+
+    #[test]
+    fn beyond_the_edge_the_edge_repeats() {
+        let data = [10, 20, 30, 40];
+        let region = Region { x: -2.0, y: -2.0, width: 6.0, height: 6.0 };
+        let left = [10.0, 10.0, 10.0, 20.0, 20.0, 20.0];
+        let low = [30.0, 30.0, 30.0, 40.0, 40.0, 40.0];
+        let expected = [left, left, left, low, low, low].concat();
+        near(&plain(&grey(&data, 2, 2), Some(&region), 6, 0.0), &expected, 1e-4);
+    }
+
+    #[test]
+    fn the_margin_widens_each_side_by_its_part() {
+        let data = pixels(40, 40, 1);
+        let frame = grey(&data, 40, 40);
+        let wide = Region { x: 5.0, y: 5.0, width: 30.0, height: 30.0 };
+        for (margin, side) in [(0.25, 20.0), (0.5, 15.0), (-0.25, 60.0)] {
+            let at = 20.0 - side / 2.0;
+            let region = Region { x: at, y: at, width: side, height: side };
+            near(&plain(&frame, Some(&region), 30, margin), &plain(&frame, Some(&wide), 30, 0.0), 1e-3);
+        }
+    }
+
+    #[test]
+    fn a_region_is_made_square_by_its_longer_side() {
+        let data = pixels(40, 40, 1);
+        let frame = grey(&data, 40, 40);
+        let high = Region { x: 10.0, y: 4.0, width: 10.0, height: 30.0 };
+        let same = Region { x: 0.0, y: 4.0, width: 30.0, height: 30.0 };
+        assert_eq!(plain(&frame, Some(&high), 16, 0.0), plain(&frame, Some(&same), 16, 0.0));
+    }
+
+    #[test]
+    fn scalings() {
+        let data = [0, 50, 100, 250];
+        let mean = 100.0;
+        let deviation = ((10_000.0f32 + 2_500.0 + 0.0 + 22_500.0) / 4.0).sqrt();
+        for (scaling, expected) in [
+            (Scaling::Unit, [0.0, 50.0 / 255.0, 100.0 / 255.0, 250.0 / 255.0]),
+            (Scaling::MinMax, [0.0, 0.2, 0.4, 1.0]),
+            (Scaling::Standardise, [-mean / deviation, (50.0 - mean) / deviation, 0.0, (250.0 - mean) / deviation]),
+        ] {
+            let input = prepare(&grey(&data, 2, 2), None, &recipe(2, scaling, 0.0)).unwrap();
+            near(input.values(), &expected, 1e-6);
+        }
+        // one grey: no division by nothing
+        for (scaling, expected) in [(Scaling::Unit, 0.2), (Scaling::MinMax, 0.0), (Scaling::Standardise, 0.0)] {
+            let input = prepare(&grey(&[51; 9], 3, 3), None, &recipe(2, scaling, 0.0)).unwrap();
+            near(input.values(), &[expected; 4], 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_frame_of_one_pixel_is_one_grey() {
+        let frame = Frame::new(&[255, 0, 0], 1, 1, PixelLayout::Rgb8).unwrap();
+        for region in [None, Some(Region::whole(&frame)), Some(Region { x: -1e6, y: -1e6, width: 2e6, height: 2e6 })] {
+            near(&plain(&frame, region.as_ref(), 48, 0.2), &[76.0; 48 * 48], 1e-3);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        let data = pixels(8, 8, 1);
+        let frame = grey(&data, 8, 8);
+        let good = recipe(4, Scaling::Unit, 0.0);
+        for (x, y, width, height) in [
+            (0.0, 0.0, 0.0, 4.0),
+            (0.0, 0.0, 4.0, -1.0),
+            (f32::NAN, 0.0, 4.0, 4.0),
+            (0.0, f32::INFINITY, 4.0, 4.0),
+            (0.0, 0.0, f32::INFINITY, 4.0),
+            (8.0, 0.0, 4.0, 4.0),
+            (0.0, -4.0, 4.0, 4.0),
+        ] {
+            let region = Region { x, y, width, height };
+            assert_eq!(prepare(&frame, Some(&region), &good).unwrap_err().kind(), ErrorKind::Shape, "{region:?}");
+        }
+        for (size, margin) in
+            [(0, 0.0), (FaceRecipe::MAX_SIZE + 1, 0.0), (usize::MAX, 0.0), (4, -0.5), (4, f32::NAN), (4, 11.0)]
+        {
+            let bad = recipe(size, Scaling::Unit, margin);
+            assert_eq!(prepare(&frame, None, &bad).unwrap_err().kind(), ErrorKind::Setting, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_input_can_be_used_again() {
+        let (a, b) = (pixels(30, 20, 3), pixels(100, 90, 1));
+        let a = Frame::new(&a, 30, 20, PixelLayout::Rgb8).unwrap();
+        let b = grey(&b, 100, 90);
+        let recipe = recipe(48, Scaling::Standardise, 0.0);
+        let mut input = FaceInput::new(&recipe);
+        for frame in [&a, &b, &a] {
+            prepare_into(frame, None, &mut input).unwrap();
+            assert_eq!(input.values(), prepare(frame, None, &recipe).unwrap().values());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn layouts_and_strides_agree(
+            width in 1usize..40,
+            height in 1usize..40,
+            gap in 0usize..5,
+            x in -20.0f32..30.0,
+            y in -20.0f32..30.0,
+            side in 0.1f32..60.0,
+        ) {
+            let rgb = pixels(width, height, 3);
+            let repack = |layout: PixelLayout| {
+                let mut data = Vec::new();
+                for row in rgb.chunks_exact(3 * width) {
+                    for p in row.chunks_exact(3) {
+                        match layout {
+                            PixelLayout::Grey8 => data.push(luma(p[0], p[1], p[2])),
+                            PixelLayout::Rgb8 => data.extend(p),
+                            PixelLayout::Bgr8 => data.extend([p[2], p[1], p[0]]),
+                            PixelLayout::Rgba8 => data.extend([p[0], p[1], p[2], 9]),
+                        }
+                    }
+                    data.extend(std::iter::repeat_n(77, gap));
+                }
+                data
+            };
+            let region = Region { x, y, width: side, height: side };
+            let recipe = recipe(12, Scaling::Unit, 0.1);
+            let expected = prepare(&Frame::new(&rgb, width, height, PixelLayout::Rgb8).unwrap(), Some(&region), &recipe);
+            for layout in [PixelLayout::Grey8, PixelLayout::Rgb8, PixelLayout::Bgr8, PixelLayout::Rgba8] {
+                let data = repack(layout);
+                let stride = width * layout.bytes() + gap;
+                let frame = Frame::with_stride(&data, width, height, stride, layout).unwrap();
+                match (&expected, prepare(&frame, Some(&region), &recipe)) {
+                    (Ok(expected), Ok(found)) => prop_assert_eq!(expected.values(), found.values()),
+                    (expected, found) => prop_assert_eq!(expected.is_err(), found.is_err()),
+                }
+            }
+        }
+
+        #[test]
+        fn a_flip_mirrors(
+            width in 1usize..40,
+            height in 1usize..40,
+            x in -10.0f32..30.0,
+            y in -10.0f32..30.0,
+            side in 1.0f32..60.0,
+        ) {
+            let data = pixels(width, height, 1);
+            let mirrored: Vec<u8> = data.chunks_exact(width).flat_map(|row| row.iter().rev().copied()).collect();
+            let region = Region { x, y, width: side, height: side };
+            let other = Region { x: width as f32 - x - side, ..region };
+            let recipe = recipe(12, Scaling::Unit, 0.0);
+            if let (Ok(a), Ok(b)) = (
+                prepare(&grey(&data, width, height), Some(&region), &recipe),
+                prepare(&grey(&mirrored, width, height), Some(&other), &recipe),
+            ) {
+                let back: Vec<f32> = b.values().chunks_exact(12).flat_map(|row| row.iter().rev().copied()).collect();
+                near(a.values(), &back, 1e-3);
+            }
+        }
+
+        #[test]
+        fn values_stay_between_the_darkest_and_the_lightest(
+            width in 1usize..60,
+            height in 1usize..60,
+            x in -1e9f32..60.0,
+            y in -1e9f32..60.0,
+            side in 1e-3f32..4e9,
+            margin in -0.49f32..10.0,
+        ) {
+            let data = pixels(width, height, 1);
+            let frame = grey(&data, width, height);
+            let (min, max) = (data.iter().min().unwrap(), data.iter().max().unwrap());
+            let region = Region { x, y, width: side, height: side };
+            if let Ok(input) = prepare(&frame, Some(&region), &recipe(9, Scaling::Unit, margin)) {
+                for v in input.values() {
+                    prop_assert!(v.is_finite());
+                    prop_assert!(*v * 255.0 >= f32::from(*min) - 0.01 && *v * 255.0 <= f32::from(*max) + 0.01);
+                }
+            }
+        }
     }
 }
