@@ -2,3 +2,5 @@
 
 pub mod grey;
 pub mod prepare;
+
+pub mod net;

@@ -2,4 +2,8 @@
 
 pub mod spec;
 
-pub use spec::{Conv, Dense, Layer, Norm, Recurrent};
+mod network;
+mod plain;
+
+pub use network::Network;
+pub use spec::{Conv, Dense, Layer, Norm, Recurrent, Shape};

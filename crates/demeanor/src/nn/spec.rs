@@ -12,6 +12,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most numbers that a feature map, a row or a tensor may hold (256 MiB as f32); more is an error in a description.
+pub const MAX_VALUES: usize = 1 << 26;
+
+/// The most layers of a network, those inside of residual ones counted.
+pub const MAX_LAYERS: usize = 512;
+
+/// How deep residual layers may stand inside each other.
+const MAX_DEPTH: usize = 8;
+
 /// One step of a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "layer", rename_all = "snake_case", deny_unknown_fields)]
@@ -133,6 +144,255 @@ pub struct Recurrent {
     /// Gives all steps, as `[units, 1, width]`; else the last one (of each direction), as `[units]`.
     #[serde(default, skip_serializing_if = "is_no")]
     pub all_steps: bool,
+}
+
+/// The shape of what a layer gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A feature map: channels, height, width.
+    Map([usize; 3]),
+    /// That many numbers.
+    Row(usize),
+}
+
+impl Shape {
+    /// How many numbers it holds.
+    pub fn values(self) -> usize {
+        match self {
+            Shape::Map([channels, height, width]) => channels * height * width,
+            Shape::Row(rows) => rows,
+        }
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Shape::Map([channels, height, width]) => write!(f, "[{channels}, {height}, {width}]"),
+            Shape::Row(rows) => write!(f, "[{rows}]"),
+        }
+    }
+}
+
+/// The shape after each layer, given the shape `[channels, height, width]` of the input.
+///
+/// # Errors
+/// [`ErrorKind::Shape`] when a layer cannot take what the one before it gives, a number of the description is out of its
+/// range, or a shape is larger than [`MAX_VALUES`]. The message names the layer.
+pub fn shapes(layers: &[Layer], input: [usize; 3]) -> Result<Vec<Shape>> {
+    let mut walk = Walk::default();
+    walk.layers(layers, Shape::Map(input), "", 0)
+}
+
+/// The tensors that a model file holds for a network: name and shape of each, in the order of the layers.
+///
+/// # Errors
+/// As [`shapes`].
+pub fn tensors(layers: &[Layer], input: [usize; 3]) -> Result<Vec<(String, Vec<usize>)>> {
+    let mut walk = Walk::default();
+    walk.layers(layers, Shape::Map(input), "", 0)?;
+    Ok(walk.tensors)
+}
+
+/// What an inference over the layers gathers on its way.
+#[derive(Default)]
+struct Walk {
+    count: usize,
+    tensors: Vec<(String, Vec<usize>)>,
+}
+
+impl Walk {
+    fn layers(&mut self, layers: &[Layer], input: Shape, path: &str, depth: usize) -> Result<Vec<Shape>> {
+        if layers.is_empty() {
+            return Err(Error::new(ErrorKind::Shape, format!("the network has no layers at \"{path}\"")));
+        }
+        if depth > MAX_DEPTH {
+            return Err(Error::new(ErrorKind::Shape, format!("layer {path} stands more than {MAX_DEPTH} layers deep")));
+        }
+        let mut shape = bounded(input, path)?;
+        let mut shapes = Vec::with_capacity(layers.len().min(MAX_LAYERS));
+        for (number, layer) in layers.iter().enumerate() {
+            self.count += 1;
+            if self.count > MAX_LAYERS {
+                return Err(Error::new(ErrorKind::Shape, format!("the network has more than {MAX_LAYERS} layers")));
+            }
+            shape = self.layer(layer, shape, &format!("{path}{number}"), depth)?;
+            shapes.push(shape);
+        }
+        Ok(shapes)
+    }
+
+    fn layer(&mut self, layer: &Layer, input: Shape, path: &str, depth: usize) -> Result<Shape> {
+        let output = match layer {
+            Layer::Conv(conv) => self.conv(conv, map(input, path)?, path)?,
+            Layer::Residual { body, shortcut } => {
+                let from = map(input, path)?;
+                let long = self.layers(body, input, &format!("{path}.body."), depth + 1)?.last().copied();
+                let short = match shortcut {
+                    Some(conv) => self.conv(conv, from, &format!("{path}.shortcut"))?,
+                    None => input,
+                };
+                if long != Some(short) {
+                    return Err(Error::new(
+                        ErrorKind::Shape,
+                        format!(
+                            "the body of layer {path} gives {} and its shortcut {short}; they must be the same",
+                            long.unwrap_or(input)
+                        ),
+                    ));
+                }
+                short
+            }
+            Layer::SqueezeExcite { hidden } => {
+                let [channels, ..] = map(input, path)?;
+                self.tensor(path, "squeeze.weight", &[*hidden, channels])?;
+                self.tensor(path, "squeeze.bias", &[*hidden])?;
+                self.tensor(path, "expand.weight", &[channels, *hidden])?;
+                self.tensor(path, "expand.bias", &[channels])?;
+                input
+            }
+            Layer::MaxPool { size } => {
+                let [channels, height, width] = map(input, path)?;
+                let size = within(*size, 1, MAX_VALUES, "the size", path)?;
+                Shape::Map([channels, height / size, width / size])
+            }
+            Layer::GlobalAverage => Shape::Row(map(input, path)?[0]),
+            Layer::MeanMax => {
+                let [channels, height, _] = map(input, path)?;
+                Shape::Row(2 * channels * height)
+            }
+            Layer::AttentiveStatistics { hidden } => {
+                let [channels, height, _] = map(input, path)?;
+                self.tensor(path, "hidden.weight", &[*hidden, channels * height])?;
+                self.tensor(path, "hidden.bias", &[*hidden])?;
+                self.tensor(path, "score.weight", &[1, *hidden])?;
+                self.tensor(path, "score.bias", &[1])?;
+                Shape::Row(2 * channels * height)
+            }
+            Layer::Flatten => Shape::Row(map(input, path)?.iter().product()),
+            Layer::Dense(dense) => match input {
+                Shape::Row(rows) => {
+                    self.tensor(path, "weight", &[dense.units, rows])?;
+                    self.tensor(path, "bias", &[dense.units])?;
+                    Shape::Row(dense.units)
+                }
+                Shape::Map(_) => {
+                    return Err(Error::new(
+                        ErrorKind::Shape,
+                        format!("layer {path} takes a row, and {input} is a feature map; flatten or pool it before"),
+                    ));
+                }
+            },
+            Layer::Lstm(recurrent) => self.recurrent(recurrent, 4, false, map(input, path)?, path)?,
+            Layer::Gru(recurrent) => self.recurrent(recurrent, 3, true, map(input, path)?, path)?,
+            Layer::Dropout { rate } => {
+                if !(0.0..1.0).contains(rate) {
+                    return Err(Error::new(
+                        ErrorKind::Shape,
+                        format!("the rate of layer {path} is {rate}; expected 0 or more and less than 1"),
+                    ));
+                }
+                input
+            }
+        };
+        bounded(output, path)
+    }
+
+    fn conv(&mut self, conv: &Conv, [channels, height, width]: [usize; 3], path: &str) -> Result<Shape> {
+        for side in conv.kernel {
+            if side % 2 == 0 || side > 63 {
+                return Err(Error::new(
+                    ErrorKind::Shape,
+                    format!("a side of the kernel of layer {path} is {side}; expected an odd number, at most 63"),
+                ));
+            }
+        }
+        let [down, across] = conv.stride;
+        let down = within(down, 1, 64, "the step down", path)?;
+        let across = within(across, 1, 64, "the step across", path)?;
+        self.tensor(path, "weight", &[conv.out, channels, conv.kernel[0], conv.kernel[1]])?;
+        self.tensor(path, "bias", &[conv.out])?;
+        if conv.norm == Norm::AfterRelu {
+            self.tensor(path, "scale", &[conv.out])?;
+            self.tensor(path, "shift", &[conv.out])?;
+        }
+        // what the convolution holds before its pooling is bounded too
+        let whole = [conv.out, height.div_ceil(down), width.div_ceil(across)];
+        bounded(Shape::Map(whole), path)?;
+        let [high, wide] = conv.pool.unwrap_or([1, 1]);
+        let high = within(high, 1, 64, "the height of the pooling", path)?;
+        let wide = within(wide, 1, 64, "the width of the pooling", path)?;
+        bounded(Shape::Map([whole[0], whole[1] / high, whole[2] / wide]), path)
+    }
+
+    fn recurrent(
+        &mut self,
+        recurrent: &Recurrent,
+        gates: usize,
+        own_bias: bool,
+        [channels, height, width]: [usize; 3],
+        path: &str,
+    ) -> Result<Shape> {
+        let units = within(recurrent.units, 1, MAX_VALUES / 8, "the number of units", path)?;
+        let directions: &[&str] = if recurrent.bidirectional { &["", "backward."] } else { &[""] };
+        for direction in directions {
+            self.tensor(path, &format!("{direction}input.weight"), &[gates * units, channels * height])?;
+            self.tensor(path, &format!("{direction}recurrent.weight"), &[gates * units, units])?;
+            self.tensor(path, &format!("{direction}bias"), &[gates * units])?;
+            if own_bias {
+                self.tensor(path, &format!("{direction}recurrent.bias"), &[gates * units])?;
+            }
+        }
+        let units = units * directions.len();
+        Ok(if recurrent.all_steps { Shape::Map([units, 1, width]) } else { Shape::Row(units) })
+    }
+
+    fn tensor(&mut self, path: &str, name: &str, shape: &[usize]) -> Result<()> {
+        let values = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
+        if !values.is_some_and(|values| (1..=MAX_VALUES).contains(&values)) {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{path}.{name} would be {shape:?}; expected 1 to {MAX_VALUES} numbers"),
+            ));
+        }
+        self.tensors.push((format!("{path}.{name}"), shape.to_vec()));
+        Ok(())
+    }
+}
+
+fn map(shape: Shape, path: &str) -> Result<[usize; 3]> {
+    match shape {
+        Shape::Map(sides) => Ok(sides),
+        Shape::Row(_) => Err(Error::new(
+            ErrorKind::Shape,
+            format!("layer {path} takes a feature map [channels, height, width]; the layer before it gives {shape}"),
+        )),
+    }
+}
+
+fn within(value: usize, least: usize, most: usize, what: &str, path: &str) -> Result<usize> {
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Error::new(ErrorKind::Shape, format!("{what} of layer {path} is {value}; expected {least} to {most}")))
+    }
+}
+
+fn bounded(shape: Shape, path: &str) -> Result<Shape> {
+    let values = match shape {
+        Shape::Map([channels, height, width]) => {
+            channels.checked_mul(height).and_then(|values| values.checked_mul(width))
+        }
+        Shape::Row(rows) => Some(rows),
+    };
+    match values {
+        Some(1..=MAX_VALUES) => Ok(shape),
+        Some(0) => Err(Error::new(ErrorKind::Shape, format!("layer {path} gives {shape}: its input is too small"))),
+        _ => Err(Error::new(
+            ErrorKind::Shape,
+            format!("layer {path} gives {shape}; expected at most {MAX_VALUES} numbers"),
+        )),
+    }
 }
 
 fn ones() -> [usize; 2] {

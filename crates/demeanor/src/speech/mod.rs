@@ -1,3 +1,4 @@
 //! Speech: where it is, and what it reads as.
 
+pub mod net;
 pub mod prepare;
