@@ -75,6 +75,22 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// A part of the frame: `width` x `height` pixels from column `x` and row `y`. Nothing is copied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when the part is empty or reaches over an edge.
+    pub fn part(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Frame<'a>> {
+        let fits = |from: usize, length: usize, whole: usize| from.checked_add(length).is_some_and(|end| end <= whole);
+        if !fits(x, width, self.width) || !fits(y, height, self.height) {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{width}x{height} pixels from ({x}, {y}) do not lie in a {}x{} frame", self.width, self.height),
+            ));
+        }
+        let start = y * self.stride + x * self.layout.bytes();
+        Frame::with_stride(self.data.get(start..).unwrap_or_default(), width, height, self.stride, self.layout)
+    }
+
     /// Width in pixels, at least 1.
     pub fn width(&self) -> usize {
         self.width
@@ -168,5 +184,24 @@ impl<'a> Audio<'a> {
     /// Samples per second and channel.
     pub fn rate(&self) -> Hz {
         self.rate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_frame_is_its_pixels() {
+        let data: Vec<u8> = (0..60).collect();
+        let frame = Frame::with_stride(&data, 5, 4, 15, PixelLayout::Rgb8).unwrap();
+        let part = frame.part(2, 1, 3, 2).unwrap();
+        assert_eq!((part.width(), part.height()), (3, 2));
+        assert_eq!(part.row(0), &data[21..30]);
+        assert_eq!(part.row(1), &data[36..45]);
+        assert_eq!(frame.part(0, 0, 5, 4).unwrap().row(3), frame.row(3));
+        for (x, y, width, height) in [(3, 0, 3, 1), (0, 4, 1, 1), (0, 0, 0, 1), (usize::MAX, 0, 2, 1), (0, 0, 5, 5)] {
+            assert_eq!(frame.part(x, y, width, height).unwrap_err().kind(), ErrorKind::Shape);
+        }
     }
 }

@@ -17,6 +17,10 @@ pub mod speech;
 pub mod model;
 pub mod nn;
 
+pub mod baseline;
+pub mod fuse;
+pub mod smooth;
+
 pub mod error;
 
 pub use emotion::{Emotion, Reading, Scores};

@@ -1,6 +1,8 @@
 //! Faces: where they are, and what they read as.
 
 pub mod grey;
+pub mod track;
+
 pub mod prepare;
 
 pub mod net;

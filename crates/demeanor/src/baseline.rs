@@ -1,0 +1,153 @@
+//! A person's resting face and voice, and scores corrected for them.
+//!
+//! Some resting faces read as sad, some resting voices as angry. A [`Baseline`] takes in the scores of a person at rest. How
+//! far their mean departs from what a resting person should read as is taken off later scores, in the logarithm: an
+//! emotion that the resting face already shows must be shown more than that to count.
+
+use crate::emotion::{Emotion, Scores};
+use crate::error::Result;
+
+/// What neutral (and calm, where it is a label) gets together when a person at rest is read well.
+const RESTING_NEUTRAL: f32 = 0.7;
+
+/// An emotion's score is multiplied or divided by at most this.
+const LIMIT: f32 = 8.0;
+
+/// The mean score below which differences are chance.
+const FLOOR: f32 = 0.02;
+
+/// The scores of one person at rest.
+#[derive(Debug, Clone, Default)]
+pub struct Baseline {
+    sums: [f64; Emotion::COUNT],
+    labels: [bool; Emotion::COUNT],
+    count: u32,
+}
+
+impl Baseline {
+    /// A baseline that has seen nothing and corrects nothing.
+    pub fn new() -> Baseline {
+        Baseline::default()
+    }
+
+    /// Takes in uncorrected scores of the person at rest.
+    pub fn learn(&mut self, scores: &Scores) {
+        for (emotion, score) in scores.iter() {
+            self.sums[emotion.index()] += f64::from(score);
+            self.labels[emotion.index()] = true;
+        }
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// How many scores were taken in.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The scores corrected; `strength` 0 leaves them as they are, 1 takes off the whole departure. Without anything learnt
+    /// they stay as they are.
+    ///
+    /// # Errors
+    /// None with scores that sum to 1, as all [`Scores`] do.
+    pub fn correct(&self, scores: &Scores, strength: f32) -> Result<Scores> {
+        if self.count == 0 {
+            return Ok(*scores);
+        }
+        let mean = |e: Emotion| (self.sums[e.index()] / f64::from(self.count)) as f32;
+        let is_rest = |e: Emotion| matches!(e, Emotion::Neutral | Emotion::Calm);
+        let rest: f32 = scores.iter().map(|(e, _)| if is_rest(e) { mean(e) } else { 0.0 }).sum();
+        let others = scores.iter().filter(|&(e, _)| !is_rest(e)).count().max(1) as f32;
+        // who already reads as neutral at rest is not pulled anywhere
+        let wanted_rest = RESTING_NEUTRAL.max(rest);
+        let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
+        let mut count = 0;
+        for (emotion, score) in scores.iter() {
+            let factor = if !self.labels[emotion.index()] {
+                1.0
+            } else if is_rest(emotion) {
+                // neutral and calm keep their relation
+                wanted_rest / rest.max(FLOOR)
+            } else {
+                let wanted = (1.0 - wanted_rest) / others;
+                // only what the resting face shows too much of is taken off
+                (wanted.max(FLOOR) / mean(emotion).max(FLOOR)).min(1.0)
+            };
+            pairs[count] = (emotion, score * factor.clamp(1.0 / LIMIT, LIMIT).powf(strength.clamp(0.0, 1.0)));
+            count += 1;
+        }
+        Scores::from_weights(&pairs[..count])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scores(pairs: &[(Emotion, f32)]) -> Scores {
+        let named: f32 = pairs.iter().map(|p| p.1).sum();
+        let rest = (1.0 - named) / (7 - pairs.len()) as f32;
+        let all: Vec<_> =
+            Emotion::FER.iter().map(|&e| (e, pairs.iter().find(|p| p.0 == e).map_or(rest, |p| p.1))).collect();
+        Scores::from_weights(&all).unwrap()
+    }
+
+    #[test]
+    fn a_resting_face_that_reads_as_sad_stops_doing_so() {
+        let resting = scores(&[(Emotion::Sad, 0.6), (Emotion::Neutral, 0.25)]);
+        let mut baseline = Baseline::new();
+        for _ in 0..30 {
+            baseline.learn(&resting);
+        }
+        let corrected = baseline.correct(&resting, 1.0).unwrap();
+        assert_eq!(corrected.top().0, Emotion::Neutral);
+        assert!(corrected.of(Emotion::Sad) < 0.15, "{}", corrected.of(Emotion::Sad));
+        // a smile is still a smile, and much sadness still sad
+        let smile = scores(&[(Emotion::Happy, 0.8), (Emotion::Sad, 0.1)]);
+        assert_eq!(baseline.correct(&smile, 1.0).unwrap().top().0, Emotion::Happy);
+        let very_sad = scores(&[(Emotion::Sad, 0.95), (Emotion::Neutral, 0.01)]);
+        assert_eq!(baseline.correct(&very_sad, 1.0).unwrap().top().0, Emotion::Sad);
+    }
+
+    #[test]
+    fn a_resting_face_that_reads_as_neutral_changes_nothing() {
+        let resting = scores(&[(Emotion::Neutral, 0.85)]);
+        let mut baseline = Baseline::new();
+        baseline.learn(&resting);
+        for other in [resting, scores(&[(Emotion::Sad, 0.5)]), scores(&[(Emotion::Happy, 0.9)])] {
+            let out = baseline.correct(&other, 1.0).unwrap();
+            for e in Emotion::FER {
+                assert!((out.of(e) - other.of(e)).abs() < 0.02, "{e}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_learnt_corrects_nothing() {
+        let any = scores(&[(Emotion::Fear, 0.4)]);
+        assert_eq!(Baseline::new().correct(&any, 1.0).unwrap(), any);
+    }
+
+    proptest! {
+        #[test]
+        fn sums_to_one_keeps_labels_and_strength_zero_changes_nothing(
+            rest in prop::array::uniform7(0.0f32..1.0), now in prop::array::uniform7(0.001f32..1.0), strength in 0f32..1.0,
+        ) {
+            prop_assume!(rest.iter().sum::<f32>() > 1e-3);
+            let of = |w: [f32; 7]| Scores::from_weights(&Emotion::FER.into_iter().zip(w).collect::<Vec<_>>()).unwrap();
+            let mut baseline = Baseline::new();
+            baseline.learn(&of(rest));
+            let now = of(now);
+            let out = baseline.correct(&now, strength).unwrap();
+            prop_assert!((out.iter().map(|(_, s)| s).sum::<f32>() - 1.0).abs() < 1e-5);
+            let same = baseline.correct(&now, 0.0).unwrap();
+            for e in Emotion::FER {
+                prop_assert!((same.of(e) - now.of(e)).abs() < 1e-5);
+                // what the resting face shows too much of never grows beside neutral
+                prop_assert!(out.of(Emotion::Sad) * now.of(Emotion::Neutral)
+                    <= out.of(Emotion::Neutral) * now.of(Emotion::Sad) + 1e-4);
+            }
+        }
+    }
+}
