@@ -1,3 +1,4 @@
 //! The only code that sees labels: data sets, splits, augmentation, losses, training, metrics and reports.
 
 pub mod engine;
+pub mod layout;
