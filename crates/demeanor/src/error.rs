@@ -27,6 +27,10 @@ pub enum ErrorKind {
     Setting,
     /// There is too little sound, or none, to read.
     Sound,
+    /// A file cannot be opened, read, decoded or written.
+    File,
+    /// A data set, table or list is malformed, or holds nothing to use.
+    Data,
 }
 
 /// Why a step failed. The message says what was expected and what was found.

@@ -1,4 +1,0 @@
-//! The commands, one file each: `Args` and `run`.
-
-pub mod model;
-pub mod shell;

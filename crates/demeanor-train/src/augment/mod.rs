@@ -1,0 +1,3 @@
+//! Edits that make more of the training examples, before they are prepared.
+
+pub mod faces;

@@ -1,0 +1,685 @@
+//! FER-2013 and folders like it: small grey pictures of faces, each with a label and a split.
+//!
+//! Three forms are read, and the first two of FER-2013 itself give the same set in the same order:
+//! the official `fer2013.csv` (`emotion,pixels,Usage`), `icml_face_data.csv` (`emotion, Usage, pixels`, with leading
+//! blanks), and a folder tree `SPLIT/EMOTION/*.png`.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use demeanor::face::prepare::{FaceRecipe, Scaling, prepare};
+use demeanor::{Emotion, Error, ErrorKind, Frame, PixelLayout, Result};
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+
+use super::twins::{self, Twin};
+use super::{Split, stream, table};
+
+/// Side of a picture, in pixels.
+pub const SIDE: usize = 48;
+
+/// Grey values of a picture.
+pub const PIXELS: usize = SIDE * SIDE;
+
+/// Problems with rows of a table that are listed before reading stops.
+const MOST_PROBLEMS: usize = 20;
+
+/// The emotions that FER+ raters could vote for, in the order of its columns; two more columns are `unknown` and `NF`
+/// (not a face). Barsoum et al. 2016.
+pub const FER_PLUS: [Emotion; 8] = [
+    Emotion::Neutral,
+    Emotion::Happy,
+    Emotion::Surprise,
+    Emotion::Sad,
+    Emotion::Angry,
+    Emotion::Disgust,
+    Emotion::Fear,
+    Emotion::Contempt,
+];
+
+/// Votes of ten raters: those of [`FER_PLUS`], then unknown, then not a face.
+pub type Votes = [u8; 10];
+
+/// A labelled picture.
+#[derive(Debug, Clone)]
+pub struct FacePicture {
+    /// 48x48 grey values (BT.601 luma), rows from the top.
+    pub pixels: Box<[u8; PIXELS]>,
+    /// What it is labelled.
+    pub emotion: Emotion,
+    /// FER+ votes, where a file of them was given and has this picture.
+    pub votes: Option<Votes>,
+    /// The part of the set that it belongs to.
+    pub split: Split,
+    /// File below the set's folder, or `ferNNNNNNN.png` for row N (from 0) of a table.
+    pub name: String,
+    /// Row (from 0) of the official table, where known.
+    pub row: Option<u32>,
+    /// Whether train, validation and test hold a twin of it ([`FaceSet::mark_twins`]): the same photograph, perhaps
+    /// mirrored or edited.
+    pub twin_in: [bool; 3],
+}
+
+impl FacePicture {
+    /// The picture as a frame, for `demeanor::face::prepare`.
+    ///
+    /// # Errors
+    /// None for a picture of this size.
+    pub fn frame(&self) -> Result<Frame<'_>> {
+        Frame::new(&self.pixels[..], SIDE, SIDE, PixelLayout::Grey8)
+    }
+
+    /// Whether all pixels are equal.
+    pub fn is_blank(&self) -> bool {
+        self.pixels.iter().all(|&p| p == self.pixels[0])
+    }
+
+    /// The FER+ label by majority (more than half of ten votes for one emotion); none without votes, without such a
+    /// majority, or when most saw no face.
+    pub fn voted(&self) -> Option<Emotion> {
+        let votes = self.votes.as_ref()?;
+        let total: u32 = votes.iter().map(|&v| u32::from(v)).sum();
+        FER_PLUS.iter().zip(votes).find(|&(_, &v)| 2 * u32::from(v) > total).map(|(&e, _)| e)
+    }
+
+    /// Writes the share of the FER+ votes that each of these labels has, which sum to 1; the one label of the set where
+    /// no vote is for any of them. Single votes are left out as noise where anything has two, as FER+ does.
+    pub fn vote_shares(&self, labels: &[Emotion], shares: &mut [f32]) {
+        shares.fill(0.0);
+        if let Some(votes) = &self.votes {
+            let most = votes[..FER_PLUS.len()].iter().copied().max().unwrap_or(0);
+            let mut sum = 0.0;
+            for (share, label) in shares.iter_mut().zip(labels) {
+                let votes = FER_PLUS.iter().zip(votes).filter(|&(e, &v)| e == label && (v > 1 || most < 2));
+                *share = votes.map(|(_, &v)| f32::from(v)).sum();
+                sum += *share;
+            }
+            if sum > 0.0 {
+                shares.iter_mut().for_each(|s| *s /= sum);
+                return;
+            }
+        }
+        for (share, &label) in shares.iter_mut().zip(labels) {
+            *share = f32::from(u8::from(label == self.emotion));
+        }
+    }
+}
+
+/// How a set is loaded.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// A table of FER+ votes. When absent, `fer2013plus.csv` or `fer2013new.csv` beside the set is used if it is there.
+    pub votes: Option<PathBuf>,
+    /// Seed of the draw, where a validation or test part must be drawn from the training pictures.
+    pub seed: u64,
+    /// The part of the training pictures that is drawn for validation where the set names none, 0 to 1; equal for every
+    /// emotion.
+    pub validation_part: f32,
+    /// The same for test.
+    pub test_part: f32,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions { votes: None, seed: 0, validation_part: 0.1, test_part: 0.1 }
+    }
+}
+
+/// A set of labelled pictures.
+#[derive(Debug, Clone, Default)]
+pub struct FaceSet {
+    /// The pictures: in the order of the official rows where these are known, else by split, emotion and name.
+    pub pictures: Vec<FacePicture>,
+    /// What the user should know of how the set was read: drawn splits, files left out.
+    pub notes: Vec<String>,
+}
+
+impl FaceSet {
+    /// Loads a table (a `.csv` file, or a folder that holds `fer2013.csv` or `icml_face_data.csv`) or a folder tree
+    /// `SPLIT/EMOTION/*.png|jpg`, decoding on all cores.
+    ///
+    /// Where the set has no validation (or no test) part, one is drawn from the training pictures by seed, and a note
+    /// says so. A broken picture of a tree is left out with a note; a broken row of a table is an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when something cannot be opened or read, [`ErrorKind::Data`] when it is no such set, holds no
+    /// picture, or rows are malformed (the message names the lines).
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
+        let (mut set, folder) = if path.is_dir() {
+            let table =
+                ["fer2013.csv", "icml_face_data.csv"].map(|name| path.join(name)).into_iter().find(|p| p.is_file());
+            match table {
+                Some(table) if split_folders(path)?.is_empty() => (Self::load_table(&table)?, path),
+                _ => (load_tree(path)?, path),
+            }
+        } else {
+            (Self::load_table(path)?, path.parent().unwrap_or(Path::new(".")))
+        };
+        if set.pictures.is_empty() {
+            return Err(Error::new(ErrorKind::Data, format!("{} holds no picture", path.display())));
+        }
+        if set.pictures.iter().all(|p| p.row.is_some()) {
+            set.pictures.sort_by_key(|p| p.row);
+        }
+        set.draw_missing(options);
+        let votes = options.votes.clone().or_else(|| {
+            ["fer2013plus.csv", "fer2013new.csv"].map(|name| folder.join(name)).into_iter().find(|p| p.is_file())
+        });
+        if let Some(votes) = votes {
+            set.load_votes(&votes)?;
+        }
+        Ok(set)
+    }
+
+    fn load_table(path: &Path) -> Result<Self> {
+        let (set, problems) = FaceSet::parse(open(path)?).map_err(|e| at(path, e))?;
+        first_problem(path, problems)?;
+        Ok(set)
+    }
+
+    /// Reads a table of FER-2013 from its text, with the problems of its rows (each naming its line, at most 20): wrong
+    /// pixel counts, values that are no number from 0 to 255, labels that are no number from 0 to 6 and no emotion,
+    /// unknown splits. Rows with problems are left out. Never panics, whatever the bytes.
+    ///
+    /// Columns are found by name: `emotion`, `pixels`, and `Usage` (all rows are training pictures without it).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when a column is missing or a line is absurdly long, [`ErrorKind::File`] when reading fails.
+    pub fn parse(input: impl BufRead) -> Result<(Self, Vec<Error>)> {
+        let begin = |columns: &table::Columns| {
+            let find = |name: &str| {
+                columns.find(&[name]).ok_or_else(|| {
+                    let found = columns.names().join(", ");
+                    let short: String = found.chars().take(80).collect();
+                    Error::new(
+                        ErrorKind::Data,
+                        format!("line 1: no column \"{name}\": expected emotion, pixels and Usage, found \"{short}\""),
+                    )
+                })
+            };
+            Ok((find("emotion")?, find("pixels")?, columns.find(&["usage", "split"])))
+        };
+        let parse = |&(emotion, pixels, usage): &(usize, usize, Option<usize>), row: usize, line: &str| {
+            let mut found = (None, None, None);
+            for (column, cell) in table::cells(line).enumerate() {
+                match column {
+                    c if c == emotion => found.0 = Some(cell),
+                    c if c == pixels => found.1 = Some(cell),
+                    c if Some(c) == usage => found.2 = Some(cell),
+                    _ => {}
+                }
+            }
+            let absent = |name: &str| Error::new(ErrorKind::Data, format!("the row has no \"{name}\""));
+            let split = match usage {
+                Some(_) => found.2.ok_or_else(|| absent("Usage"))?.parse()?,
+                None => Split::Train,
+            };
+            Ok(FacePicture {
+                emotion: parse_label(found.0.ok_or_else(|| absent("emotion"))?)?,
+                pixels: parse_pixels(found.1.ok_or_else(|| absent("pixels"))?)?,
+                votes: None,
+                split,
+                name: format!("fer{row:07}.png"),
+                row: u32::try_from(row).ok(),
+                twin_in: [false; 3],
+            })
+        };
+        let (pictures, problems) = table::read(input, MOST_PROBLEMS, begin, parse)?;
+        Ok((FaceSet { pictures, notes: Vec::new() }, problems))
+    }
+
+    /// Adds the votes of a FER+ table (`Usage,Image name,` then ten columns of votes), by row of the official table
+    /// where that is known, else by image name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be read; [`ErrorKind::Data`] when it is malformed (the message names the line)
+    /// or fits no picture of the set.
+    pub fn load_votes(&mut self, path: &Path) -> Result<()> {
+        let (rows, problems) = parse_votes(open(path)?).map_err(|e| at(path, e))?;
+        first_problem(path, problems)?;
+        let by_name: HashMap<&str, Votes> =
+            rows.iter().filter(|r| !r.0.is_empty()).map(|r| (r.0.as_str(), r.1)).collect();
+        let mut fitted = 0;
+        for picture in &mut self.pictures {
+            let file = picture.name.rsplit('/').next().unwrap_or_default();
+            let by_row = || picture.row.and_then(|r| rows.get(r as usize)).map(|r| r.1);
+            picture.votes = by_name.get(file).copied().or_else(by_row);
+            fitted += usize::from(picture.votes.is_some());
+        }
+        if fitted == 0 {
+            return Err(Error::new(ErrorKind::Data, format!("{}: no row fits a picture of the set", path.display())));
+        }
+        if fitted < self.pictures.len() {
+            self.notes.push(format!("{} pictures have no FER+ votes", self.pictures.len() - fitted));
+        }
+        Ok(())
+    }
+
+    /// Draws the parts that the set does not have from its training pictures, emotion by emotion.
+    fn draw_missing(&mut self, options: &LoadOptions) {
+        for (split, part) in [(Split::Validation, options.validation_part), (Split::Test, options.test_part)] {
+            if self.pictures.iter().any(|p| p.split == split) || part <= 0.0 {
+                continue;
+            }
+            let mut drawn = 0;
+            for emotion in Emotion::ALL {
+                let mut all: Vec<usize> = (0..self.pictures.len())
+                    .filter(|&i| self.pictures[i].split == Split::Train && self.pictures[i].emotion == emotion)
+                    .collect();
+                all.shuffle(&mut stream(options.seed, split.index() as u64, emotion.index() as u64));
+                let count = (all.len() as f32 * part.min(1.0)).round() as usize;
+                for &i in all.iter().take(count) {
+                    self.pictures[i].split = split;
+                }
+                drawn += count;
+            }
+            if drawn > 0 {
+                self.notes.push(format!(
+                    "the set has no {split} part: {drawn} training pictures ({:.0} % of each emotion, seed {}) were drawn for it",
+                    part * 100.0,
+                    options.seed
+                ));
+            }
+        }
+    }
+
+    /// Indices of the pictures of a split, in order.
+    pub fn indices(&self, split: Split) -> Vec<usize> {
+        (0..self.pictures.len()).filter(|&i| self.pictures[i].split == split).collect()
+    }
+
+    /// Indices of the pictures of a split that have no twin on the other side, in order: validation and test pictures
+    /// without a twin in train; training pictures without a twin in validation or test. [`FaceSet::mark_twins`] first.
+    pub fn clean_indices(&self, split: Split) -> Vec<usize> {
+        let leaks = |p: &FacePicture| match split {
+            Split::Train => p.twin_in[Split::Validation.index()] || p.twin_in[Split::Test.index()],
+            Split::Validation | Split::Test => p.twin_in[Split::Train.index()],
+        };
+        (0..self.pictures.len()).filter(|&i| self.pictures[i].split == split && !leaks(&self.pictures[i])).collect()
+    }
+
+    /// How many pictures of a split have each emotion, in class order.
+    pub fn counts(&self, split: Split) -> [usize; Emotion::COUNT] {
+        let mut counts = [0; Emotion::COUNT];
+        for picture in self.pictures.iter().filter(|p| p.split == split) {
+            counts[picture.emotion.index()] += 1;
+        }
+        counts
+    }
+
+    /// The emotions that occur, in class order.
+    pub fn labels(&self) -> Vec<Emotion> {
+        Emotion::ALL.into_iter().filter(|&e| self.pictures.iter().any(|p| p.emotion == e)).collect()
+    }
+
+    /// Searches for twins ([`twins::search`]) and marks each picture's [`FacePicture::twin_in`]; gives the pairs. Takes
+    /// some seconds for FER-2013.
+    pub fn mark_twins(&mut self) -> Vec<Twin> {
+        let pixels: Vec<&[u8; PIXELS]> = self.pictures.iter().map(|p| &*p.pixels).collect();
+        let pairs = twins::search(&pixels, twins::CORRELATION);
+        for pair in &pairs {
+            let (a, b) = (self.pictures[pair.a].split, self.pictures[pair.b].split);
+            self.pictures[pair.a].twin_in[b.index()] = true;
+            self.pictures[pair.b].twin_in[a.index()] = true;
+        }
+        pairs
+    }
+}
+
+/// `emotion` of a row: a number from 0 to 6 in the order of FER-2013, or a name.
+fn parse_label(cell: &str) -> Result<Emotion> {
+    match cell.parse::<i64>() {
+        Ok(number) => usize::try_from(number).ok().and_then(|n| Emotion::FER.get(n)).copied().ok_or_else(|| {
+            Error::new(ErrorKind::Data, format!("the label is {number}: expected 0 to {}", Emotion::FER.len() - 1))
+        }),
+        Err(_) => cell.parse().map_err(|_| {
+            let short: String = cell.chars().take(24).collect();
+            Error::new(ErrorKind::Data, format!("the label is \"{short}\": expected 0 to 6 or an emotion's name"))
+        }),
+    }
+}
+
+/// `pixels` of a row: 2,304 numbers from 0 to 255 with blanks between them.
+fn parse_pixels(cell: &str) -> Result<Box<[u8; PIXELS]>> {
+    let mut pixels = Box::new([0; PIXELS]);
+    let mut count = 0;
+    for word in cell.split_ascii_whitespace() {
+        if let Some(pixel) = pixels.get_mut(count) {
+            *pixel = word.parse().map_err(|_| {
+                let short: String = word.chars().take(24).collect();
+                Error::new(ErrorKind::Data, format!("pixel {count} is \"{short}\": expected a number from 0 to 255"))
+            })?;
+        }
+        count += 1;
+    }
+    if count != PIXELS {
+        return Err(Error::new(ErrorKind::Data, format!("{count} pixels: expected {PIXELS} ({SIDE}x{SIDE})")));
+    }
+    Ok(pixels)
+}
+
+/// Reads a FER+ table: image name and votes of each row, and the problems of its rows.
+///
+/// # Errors
+/// [`ErrorKind::Data`] when a column is missing, [`ErrorKind::File`] when reading fails.
+pub fn parse_votes(input: impl BufRead) -> Result<(Vec<(String, Votes)>, Vec<Error>)> {
+    const COLUMNS: [&str; 10] =
+        ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "nf"];
+    let begin = |columns: &table::Columns| {
+        let mut places = [0; 10];
+        for (place, name) in places.iter_mut().zip(COLUMNS) {
+            *place = columns.find(&[name]).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Data,
+                    format!("line 1: no column \"{name}\": expected Usage, Image name, {}", COLUMNS.join(", ")),
+                )
+            })?;
+        }
+        Ok((places, columns.find(&["image name", "image", "file", "name"])))
+    };
+    let parse = |(places, name): &([usize; 10], Option<usize>), _: usize, line: &str| {
+        let cells: Vec<&str> = table::cells(line).collect();
+        let mut votes = [0; 10];
+        for ((vote, &place), column) in votes.iter_mut().zip(places).zip(COLUMNS) {
+            let cell = cells.get(place).copied().unwrap_or_default();
+            *vote = cell.parse().map_err(|_| {
+                let short: String = cell.chars().take(24).collect();
+                Error::new(ErrorKind::Data, format!("{column} is \"{short}\": expected a number of votes"))
+            })?;
+        }
+        let name = name.and_then(|n| cells.get(n)).copied().unwrap_or_default().to_string();
+        Ok((name, votes))
+    };
+    table::read(input, MOST_PROBLEMS, begin, parse)
+}
+
+/// The folders of a folder that name a split.
+fn split_folders(folder: &Path) -> Result<Vec<(PathBuf, Split)>> {
+    Ok(entries(folder)?
+        .into_iter()
+        .filter(|p| p.is_dir())
+        .filter_map(|p| file_name(&p).parse().ok().map(|split| (p, split)))
+        .collect())
+}
+
+/// Loads `SPLIT/EMOTION/*` or, where no folder names a split, `EMOTION/*` as training pictures.
+fn load_tree(root: &Path) -> Result<FaceSet> {
+    let mut splits = split_folders(root)?;
+    if splits.is_empty() {
+        splits.push((root.to_path_buf(), Split::Train));
+    }
+    splits.sort_by_key(|&(_, split)| split);
+    let mut files = Vec::new();
+    let mut strangers = Vec::new();
+    for (folder, split) in splits {
+        let mut classes: Vec<(Emotion, PathBuf)> = Vec::new();
+        for path in entries(&folder)?.into_iter().filter(|p| p.is_dir()) {
+            match file_name(&path).parse() {
+                Ok(emotion) => classes.push((emotion, path)),
+                Err(_) => strangers.push(below(root, &path)),
+            }
+        }
+        classes.sort();
+        for (emotion, class) in classes {
+            let pictures = entries(&class)?.into_iter().filter(|p| is_picture(p));
+            files.extend(pictures.map(|path| (path, split, emotion)));
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Data,
+            format!(
+                "{} holds no picture: expected fer2013.csv, icml_face_data.csv, or folders SPLIT/EMOTION/*.png \
+                 (such as train/happy)",
+                root.display()
+            ),
+        ));
+    }
+    let decoded: Vec<Result<FacePicture>> = files
+        .par_iter()
+        .map(|(path, split, emotion)| {
+            let name = below(root, path);
+            Ok(FacePicture {
+                pixels: decode(path)?,
+                emotion: *emotion,
+                votes: None,
+                split: *split,
+                row: official_row(&name),
+                name,
+                twin_in: [false; 3],
+            })
+        })
+        .collect();
+    let mut set = FaceSet::default();
+    let mut broken = Vec::new();
+    for picture in decoded {
+        match picture {
+            Ok(picture) => set.pictures.push(picture),
+            Err(error) => broken.push(error),
+        }
+    }
+    if !strangers.is_empty() {
+        set.notes.push(format!("folders that name no emotion were left out: {}", listed(&strangers)));
+    }
+    if !broken.is_empty() {
+        let list: Vec<String> = broken.iter().map(Error::to_string).collect();
+        set.notes.push(format!("{} broken pictures were left out: {}", list.len(), listed(&list)));
+    }
+    if set.pictures.is_empty()
+        && let Some(error) = broken.into_iter().next()
+    {
+        return Err(error);
+    }
+    Ok(set)
+}
+
+/// `N` of a file named `ferN.png`.
+fn official_row(name: &str) -> Option<u32> {
+    let file = name.rsplit('/').next()?;
+    let (stem, _) = file.rsplit_once('.')?;
+    let digits = stem.strip_prefix("fer")?;
+    (digits.len() == 7).then(|| digits.parse().ok())?
+}
+
+/// Decodes a picture file to 48x48 grey values.
+fn decode(path: &Path) -> Result<Box<[u8; PIXELS]>> {
+    let failed = |why: String| Error::new(ErrorKind::File, format!("{} cannot be read: {why}", path.display()));
+    let bytes = fs::read(path).map_err(|e| failed(e.to_string()))?;
+    let mut reader = image::ImageReader::new(std::io::Cursor::new(&bytes[..]));
+    // The content decides: web collections are full of JPEG files that are named .png.
+    reader = reader.with_guessed_format().map_err(|e| failed(e.to_string()))?;
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(16_384);
+    limits.max_image_height = Some(16_384);
+    limits.max_alloc = Some(256 << 20);
+    reader.limits(limits);
+    let picture = reader.decode().map_err(|e| failed(e.to_string()))?;
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    if let image::DynamicImage::ImageLuma8(grey) = &picture
+        && (width, height) == (SIDE, SIDE)
+        && let Ok(pixels) = <[u8; PIXELS]>::try_from(grey.as_raw().as_slice())
+    {
+        return Ok(Box::new(pixels));
+    }
+    // Any other picture goes the way of every picture: grey and size as the library's own preparation makes them.
+    let recipe = FaceRecipe { size: SIDE, scaling: Scaling::Unit, margin: 0.0 };
+    let rgb = picture.into_rgb8();
+    let input = prepare(&Frame::new(rgb.as_raw(), width, height, PixelLayout::Rgb8)?, None, &recipe)?;
+    let mut pixels = Box::new([0; PIXELS]);
+    for (pixel, value) in pixels.iter_mut().zip(input.values()) {
+        *pixel = (value * 255.0).round() as u8;
+    }
+    Ok(pixels)
+}
+
+fn is_picture(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    matches!(ending.as_str(), "png" | "jpg" | "jpeg")
+}
+
+/// What a folder holds, by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e: std::io::Error| {
+        Error::new(ErrorKind::File, format!("{} cannot be read: {e}", folder.display())).with_source(e)
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.retain(|p| !file_name(p).starts_with('.'));
+    paths.sort();
+    Ok(paths)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// A path as it is named below a folder, with `/` between its parts.
+fn below(root: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(root).unwrap_or(path);
+    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// The first three of a list, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > 3 { format!("{shown} and {} more", names.len() - 3) } else { shown }
+}
+
+fn open(path: &Path) -> Result<BufReader<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(BufReader::with_capacity(1 << 20, file)),
+        Err(e) => Err(Error::new(ErrorKind::File, format!("{} cannot be opened: {e}", path.display())).with_source(e)),
+    }
+}
+
+fn at(path: &Path, error: Error) -> Error {
+    Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// An error that names the first problem, and how many more there are.
+fn first_problem(path: &Path, problems: Vec<Error>) -> Result<()> {
+    let more = match problems.len() {
+        0 | 1 => String::new(),
+        n if n >= MOST_PROBLEMS => format!(" (and at least {} more lines)", n - 1),
+        n => format!(" (and {} more lines)", n - 1),
+    };
+    match problems.into_iter().next() {
+        Some(problem) => Err(Error::new(problem.kind(), format!("{}: {problem}{more}", path.display()))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared() -> Option<PathBuf> {
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/fer2013"));
+        if !path.is_dir() {
+            eprintln!("skipped: the checks on FER-2013, because ../shared is absent");
+            return None;
+        }
+        Some(path)
+    }
+
+    /// A row's pixels: 2,304 times the same number but for the first.
+    fn pixels(first: u8, rest: u8) -> String {
+        let mut text = first.to_string();
+        for _ in 1..PIXELS {
+            text.push_str(&format!(" {rest}"));
+        }
+        text
+    }
+
+    fn parse(text: &str) -> (FaceSet, Vec<String>) {
+        let (set, problems) = FaceSet::parse(text.as_bytes()).unwrap();
+        (set, problems.iter().map(Error::to_string).collect())
+    }
+
+    #[test]
+    fn official_and_icml_columns_give_the_same_set() {
+        let p = pixels(7, 9);
+        let official = format!("emotion,pixels,Usage\n3,{p},Training\n6,\"{p}\",PublicTest\r\n0,{p},PrivateTest\n");
+        let icml = format!("emotion, Usage, pixels\n3,Training,{p}\n6,PublicTest,{p}\n\n0,PrivateTest,{p}");
+        for text in [official, icml] {
+            let (set, problems) = parse(&text);
+            assert!(problems.is_empty(), "{problems:?}");
+            let found: Vec<_> = set.pictures.iter().map(|p| (p.emotion, p.split, p.pixels[0], p.pixels[1])).collect();
+            assert_eq!(
+                found,
+                [
+                    (Emotion::Happy, Split::Train, 7, 9),
+                    (Emotion::Neutral, Split::Validation, 7, 9),
+                    (Emotion::Angry, Split::Test, 7, 9)
+                ]
+            );
+            assert_eq!(set.pictures[2].name, "fer0000002.png");
+        }
+    }
+
+    #[test]
+    fn bad_rows_name_their_line_and_what_was_expected() {
+        let p = pixels(1, 2);
+        let cases = [
+            ("0,1 2 3,Training".to_string(), "line 3: 3 pixels: expected 2304"),
+            (format!("0,{p} 5,Training"), "line 3: 2305 pixels: expected 2304"),
+            (format!("7,{p},Training"), "line 3: the label is 7: expected 0 to 6"),
+            (format!("-1,{p},Training"), "line 3: the label is -1: expected 0 to 6"),
+            (format!("glad,{p},Training"), "line 3: the label is \"glad\""),
+            (format!("0,{},Training", p.replacen('1', "256", 1)), "line 3: pixel 0 is \"256\""),
+            (format!("0,{},Training", p.replacen('1', "x", 1)), "line 3: pixel 0 is \"x\""),
+            (format!("0,{p},Holiday"), "line 3: \"Holiday\" names no split"),
+            (format!("0,{p}"), "line 3: the row has no \"Usage\""),
+            (String::from("0"), "line 3: the row has no"),
+        ];
+        for (row, expected) in cases {
+            let (set, problems) = parse(&format!("emotion,pixels,Usage\n1,{p},Training\n{row}\n2,{p},Training\n"));
+            assert_eq!(problems.len(), 1);
+            assert!(problems[0].starts_with(expected), "{} does not begin with {expected}", problems[0]);
+            assert_eq!(set.pictures.len(), 2);
+        }
+        for text in ["", "emotion,Usage\n", "\u{0}\u{1}", "\n\n"] {
+            assert_eq!(FaceSet::parse(text.as_bytes()).unwrap_err().kind(), ErrorKind::Data);
+        }
+        let (_, problems) = FaceSet::parse(&b"emotion,pixels,Usage\n0,\xff\xfe,Training\n"[..]).unwrap();
+        assert!(problems[0].to_string().contains("line 2: the line is not UTF-8"));
+    }
+
+    #[test]
+    fn votes_become_shares() {
+        let text = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n\
+                    Training,fer0000000.png,6,0,0,3,1,0,0,0,0,0\nTraining,,0,0,0,0,0,0,0,0,0,10\n";
+        let (rows, problems) = parse_votes(text.as_bytes()).unwrap();
+        assert!(problems.is_empty());
+        let (mut set, _) = parse(&format!("emotion,pixels\n3,{}\n3,{}\n", pixels(0, 1), pixels(1, 2)));
+        let mut shares = [0.0; 7];
+        for (picture, row) in set.pictures.iter_mut().zip(&rows) {
+            picture.votes = Some(row.1);
+        }
+        set.pictures[0].vote_shares(&Emotion::FER, &mut shares);
+        let expected = [0.0, 0.0, 0.0, 0.0, 3.0 / 9.0, 0.0, 6.0 / 9.0];
+        assert!(shares.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{shares:?}");
+        assert_eq!(set.pictures[0].voted(), Some(Emotion::Neutral));
+        set.pictures[1].vote_shares(&Emotion::FER, &mut shares);
+        assert_eq!(shares[Emotion::Happy.index()], 1.0);
+        assert_eq!(set.pictures[1].voted(), None);
+    }
+
+    #[test]
+    fn the_tree_of_fer_2013_has_its_counts_and_order() {
+        let Some(path) = shared() else { return };
+        let start = std::time::Instant::now();
+        let set = FaceSet::load(&path, &LoadOptions::default()).unwrap();
+        eprintln!("loaded in {:?}; {:?}", start.elapsed(), set.notes);
+        assert_eq!(set.counts(Split::Train)[..7], [3995, 436, 4097, 7215, 4830, 3171, 4965]);
+        assert_eq!(set.counts(Split::Validation)[..7], [467, 56, 496, 895, 653, 415, 607]);
+        assert_eq!(set.counts(Split::Test)[..7], [491, 55, 528, 879, 594, 416, 626]);
+        assert!(set.pictures.iter().enumerate().all(|(i, p)| p.row == Some(i as u32) && p.votes.is_some()));
+        assert_eq!(set.pictures.iter().filter(|p| p.is_blank()).count(), 12);
+        assert!(set.notes.is_empty());
+    }
+}
