@@ -1,3 +1,46 @@
 //! The program `demeanor`: files, cameras, microphones and the terminal around the library.
 
-fn main() {}
+mod cmd;
+mod model;
+mod picture;
+mod sources;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use terminal::Outcome;
+
+/// Reads the emotion that a face and a voice express: live, offline, on a plain CPU.
+///
+/// It reads what is shown, not what is felt. Results go to stdout, everything else to stderr. Exit status: 0 when
+/// something was read, 1 when no face or voice was found, 2 when there was an error; a file that cannot be read does not
+/// stop the others, but makes the status 2.
+#[derive(Debug, Parser)]
+#[command(name = "demeanor", version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One line here and one file in `cmd/` per command.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Model(cmd::model::Args),
+    Completions(cmd::shell::CompletionsArgs),
+    Man(cmd::shell::ManArgs),
+}
+
+fn run(command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Model(args) => cmd::model::run(args),
+        Command::Completions(args) => cmd::shell::completions(args),
+        Command::Man(args) => cmd::shell::man(args),
+    }
+}
+
+fn main() -> ExitCode {
+    // clap prints its own errors and leaves with status 2, or 0 after --help
+    terminal::finish(run(Cli::parse().command))
+}

@@ -1,1 +1,85 @@
 //! The built-in models. Each has a folder of its own with a card, metrics and the recipe that made it.
+//!
+//! A released folder is never edited: a new model is a new folder, and a new line in [`all`].
+
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+/// What a model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sense {
+    /// Pictures of faces.
+    Face,
+    /// Stretches of speech.
+    Speech,
+}
+
+impl Sense {
+    /// The word for it, which is also the name of the Cargo feature that builds its models in.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Sense::Face => "face",
+            Sense::Speech => "speech",
+        }
+    }
+}
+
+/// A model that is built into the program.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn {
+    /// Name and version, such as `face-v1`.
+    pub name: &'static str,
+    /// What it reads.
+    pub sense: Sense,
+    /// The model file.
+    pub bytes: &'static [u8],
+    /// The model card, in Markdown.
+    pub card: &'static str,
+    /// What was measured of it, in JSON.
+    pub metrics: &'static str,
+    /// The training recipe that made it, in TOML.
+    pub recipe: &'static str,
+}
+
+/// The model in a folder of this crate.
+#[allow(unused_macros)]
+macro_rules! built_in {
+    ($sense:ident, $name:literal) => {
+        BuiltIn {
+            name: $name,
+            sense: Sense::$sense,
+            bytes: include_bytes!(concat!("../", $name, "/model.safetensors")),
+            card: include_str!(concat!("../", $name, "/card.md")),
+            metrics: include_str!(concat!("../", $name, "/metrics.json")),
+            recipe: include_str!(concat!("../", $name, "/recipe.toml")),
+        }
+    };
+}
+
+/// The models that are built in: of each sense the oldest first.
+pub fn all() -> &'static [BuiltIn] {
+    &[
+        // #[cfg(feature = "face")] built_in!(Face, "face-v1"),
+        // #[cfg(feature = "speech")] built_in!(Speech, "speech-v1"),
+    ]
+}
+
+/// The newest built-in model of a sense.
+pub fn newest(sense: Sense) -> Option<&'static BuiltIn> {
+    all().iter().rfind(|m| m.sense == sense)
+}
+
+/// The file of the newest built-in face model.
+pub fn face() -> Option<&'static [u8]> {
+    newest(Sense::Face).map(|m| m.bytes)
+}
+
+/// The file of the newest built-in speech model.
+pub fn speech() -> Option<&'static [u8]> {
+    newest(Sense::Speech).map(|m| m.bytes)
+}
+
+/// The built-in model of this name.
+pub fn named(name: &str) -> Option<&'static BuiltIn> {
+    all().iter().find(|m| m.name == name)
+}

@@ -1,0 +1,4 @@
+//! The commands, one file each: `Args` and `run`.
+
+pub mod model;
+pub mod shell;

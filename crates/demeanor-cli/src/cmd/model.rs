@@ -1,0 +1,169 @@
+//! `demeanor model`: what models there are, what they hold, whether they are whole.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+use demeanor::model::{Header, InputRecipe, Tensors};
+use demeanor_models::BuiltIn;
+use serde_json::{Value, json};
+
+use crate::model::named_bytes;
+use crate::terminal::{self, Outcome};
+
+/// Lists, shows and verifies models
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists the built-in models
+    List {
+        /// One JSON object per model
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what a model is: recipe, labels, network, calibration, licence, card
+    Show {
+        /// A built-in model's name, or a model file
+        #[arg(value_name = "NAME|FILE")]
+        model: PathBuf,
+        /// One JSON object, the header of the file
+        #[arg(long)]
+        json: bool,
+    },
+    /// Checks that models are whole and unaltered: all built-in ones when none is named
+    Verify {
+        /// Built-in models' names, or model files
+        #[arg(value_name = "NAME|FILE")]
+        models: Vec<PathBuf>,
+    },
+}
+
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    match args.command {
+        Command::List { json } => list(json),
+        Command::Show { model, json } => show(&model, json),
+        Command::Verify { models } => verify(models),
+    }
+}
+
+fn list(json: bool) -> anyhow::Result<Outcome> {
+    let mut out = terminal::out();
+    for model in demeanor_models::all() {
+        let (header, _) = demeanor::model::read(model.bytes).with_context(|| format!("the built-in {}", model.name))?;
+        let metrics = metrics(model);
+        let accuracy = metrics["accuracy"].as_f64();
+        if json {
+            let line = json!({
+                "name": model.name, "sense": model.sense.name(), "bytes": model.bytes.len(), "labels": header.labels,
+                "licence": header.licence, "accuracy": accuracy,
+            });
+            writeln!(out, "{line}")?;
+        } else {
+            let accuracy = accuracy.map_or(String::new(), |a| format!("accuracy {:.1} %", 100.0 * a));
+            writeln!(
+                out,
+                "{:<12} {:<7} {:>5.1} MB  {:>2} emotions  {accuracy:<16}  {}",
+                model.name,
+                model.sense.name(),
+                model.bytes.len() as f64 / 1e6,
+                header.labels.len(),
+                header.licence,
+            )?;
+        }
+    }
+    out.flush()?;
+    if demeanor_models::all().is_empty() {
+        terminal::note("no model is built in; build with --features face or --features speech");
+    }
+    Ok(Outcome::Read)
+}
+
+fn metrics(model: &BuiltIn) -> Value {
+    serde_json::from_str(model.metrics).unwrap_or_default()
+}
+
+fn read(path: &Path) -> anyhow::Result<(Header, Tensors, usize)> {
+    let bytes = named_bytes(path)?;
+    let (header, tensors) = demeanor::model::read(&bytes).with_context(|| path.display().to_string())?;
+    Ok((header, tensors, bytes.len()))
+}
+
+fn show(path: &Path, json: bool) -> anyhow::Result<Outcome> {
+    let (header, tensors, bytes) = read(path)?;
+    let mut out = terminal::out();
+    if json {
+        serde_json::to_writer(&mut out, &header)?;
+        writeln!(out)?;
+        out.flush()?;
+        return Ok(Outcome::Read);
+    }
+    let numbers: usize = tensors.iter().map(|(_, t)| t.shape().iter().product::<usize>()).sum();
+    let labels: Vec<_> = header.labels.iter().map(|l| l.name()).collect();
+    writeln!(out, "name         {}", header.name)?;
+    writeln!(out, "format       {}", header.format)?;
+    writeln!(out, "size         {:.1} MB, {numbers} weights", bytes as f64 / 1e6)?;
+    writeln!(out, "labels       {}", labels.join(" "))?;
+    match &header.input {
+        InputRecipe::Face(recipe) => {
+            let scaling = serde_json::to_value(recipe.scaling)?;
+            writeln!(
+                out,
+                "input        face, {size} x {size} grey, scaling {}, margin {}",
+                scaling.as_str().unwrap_or_default(),
+                recipe.margin,
+                size = recipe.size,
+            )?;
+        }
+        InputRecipe::Speech(recipe) => {
+            writeln!(
+                out,
+                "input        speech, {} Hz, at most {} frames of {} samples every {}, {}",
+                recipe.rate.0,
+                recipe.max_frames,
+                recipe.frame,
+                recipe.hop,
+                serde_json::to_string(&recipe.features)?,
+            )?;
+        }
+    }
+    writeln!(out, "temperature  {}", header.temperature)?;
+    writeln!(out, "licence      {}", header.licence)?;
+    writeln!(out, "sha256       {}", header.sha256)?;
+    writeln!(out, "network")?;
+    for (index, layer) in header.network.iter().enumerate() {
+        writeln!(out, "  {index:>2}  {}", serde_json::to_string(layer)?)?;
+    }
+    if let Some(model) = demeanor_models::named(&header.name) {
+        writeln!(out, "\n{}", model.card.trim_end())?;
+    }
+    out.flush()?;
+    Ok(Outcome::Read)
+}
+
+fn verify(mut models: Vec<PathBuf>) -> anyhow::Result<Outcome> {
+    if models.is_empty() {
+        models = demeanor_models::all().iter().map(|m| PathBuf::from(m.name)).collect();
+    }
+    let mut outcome = Outcome::Read;
+    let mut out = terminal::out();
+    for path in models {
+        match read(&path) {
+            Ok((header, _, _)) => {
+                writeln!(out, "{}: whole, {}, sha256 {}", path.display(), header.name, header.sha256)?
+            }
+            Err(error) => {
+                out.flush()?;
+                terminal::problem(format_args!("{error:#}"));
+                outcome = Outcome::Failed;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(outcome)
+}

@@ -1,0 +1,81 @@
+//! What the commands say, and the exit status.
+//!
+//! Results are written to [`out`] with `writeln!(..)?`, so that a closed pipe comes back as an error, which [`finish`]
+//! takes for success; everything else is said by [`note`], [`warn`] and [`problem`] on stderr.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::process::ExitCode;
+
+/// How a command ended, short of an error that stopped it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Something was read, or the task is done: status 0.
+    Read,
+    /// No face or voice was found: status 1.
+    Nothing,
+    /// Something went wrong that has been reported, such as one file of many that cannot be read: status 2.
+    Failed,
+}
+
+/// The exit status of a result; an error is reported with its causes.
+pub fn finish(result: anyhow::Result<Outcome>) -> ExitCode {
+    match result {
+        Ok(Outcome::Read) => ExitCode::SUCCESS,
+        Ok(Outcome::Nothing) => ExitCode::from(1),
+        Ok(Outcome::Failed) => ExitCode::from(2),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            problem(format_args!("{error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether the reader of our output has gone, as `head` does: it has seen enough, and that is success.
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = match cause.downcast_ref::<io::Error>() {
+            Some(error) => Some(error.kind()),
+            None => cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind),
+        };
+        kind == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Stdout, buffered. Flush it when something should be seen at once, and at the end.
+pub fn out() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::new(io::stdout().lock())
+}
+
+/// Whether results may be coloured: on a terminal, unless `NO_COLOR` is set to something.
+pub fn coloured() -> bool {
+    io::stdout().is_terminal() && wants_colour()
+}
+
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
+}
+
+/// Says something on stderr. Unlike `eprintln!` it does not mind when nobody listens.
+pub fn note(message: impl Display) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// A warning: its cause, and the option that helps.
+pub fn warn(message: impl Display) {
+    labelled("warning", 33, message);
+}
+
+/// An error that does not stop the command, or the one that did.
+pub fn problem(message: impl Display) {
+    labelled("error", 31, message);
+}
+
+fn labelled(label: &str, colour: u8, message: impl Display) {
+    if io::stderr().is_terminal() && wants_colour() {
+        note(format_args!("\x1b[{colour};1m{label}:\x1b[0m {message}"));
+    } else {
+        note(format_args!("{label}: {message}"));
+    }
+}
