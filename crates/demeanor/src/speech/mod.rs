@@ -1,4 +1,7 @@
 //! Speech: where it is, and what it reads as.
 
-pub mod net;
+pub mod resample;
+
 pub mod prepare;
+
+pub mod net;

@@ -1,8 +1,28 @@
-//! A window of 16 kHz sound to the input of a speech network. The only producer of [`SpeechInput`].
+//! A window of mono sound at the recipe's rate to the input of a speech network. The only producer of [`SpeechInput`].
+//!
+//! In this order, as librosa 0.11 does each step:
+//! 1. trim (`librosa.effects.trim`): frames of 2048 samples every 512, centred and padded with zeros; what lies before
+//!    the first and after the last frame whose power is within `trim_db` of the loudest is cut off;
+//! 2. level: the gain of [`Level`], measured on what is left;
+//! 3. frames, as `librosa.stft(center=True, pad_mode="constant")`: `1 + samples / hop` of them, frame `t` centred on
+//!    sample `t * hop`, zeros beyond both ends; no more than `max_frames`, the rest is cut off before features are
+//!    computed; periodic Hamming window, centred in the transform; power spectrum;
+//! 4. mel filter bank from 0 Hz to half the rate on Slaney's scale with Slaney's area norm (`librosa.filters.mel`);
+//! 5. for MFCC: `10 log10(max(power, 1e-10))`, no lower than 80 dB under the highest value of the clip, orthonormal
+//!    DCT-II; deltas by the slope and the curvature of a line and a parabola through 9 frames (`librosa.feature.delta`;
+//!    the first and last 4 frames have the value of the nearest whole window; a clip of fewer than 9 frames is padded
+//!    with its first and last frame);
+//! 6. each row: minus `mean`, divided by `deviation`.
 
+use std::sync::Arc;
+
+use realfft::num_complex::Complex;
+use realfft::{RealFftPlanner, RealToComplex};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::input::Hz;
+use crate::speech::resample::check_samples;
 
 /// How speech is prepared; a part of every speech model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +86,65 @@ pub enum Features {
     },
 }
 
+impl SpeechRecipe {
+    /// Numbers per frame.
+    pub fn rows(&self) -> usize {
+        match self.features {
+            Features::Mfcc { coefficients, deltas, .. } => coefficients.saturating_mul(deltas.saturating_add(1)),
+            Features::LogMel { bands, .. } => bands,
+        }
+    }
+
+    /// Checks that every setting is in its range.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setting`], with the name of the setting.
+    pub fn check(&self) -> Result<()> {
+        let within = |name: &str, value: usize, low: usize, high: usize| {
+            if value < low || value > high {
+                let message = format!("speech recipe: {name} is {value}; expected {low} to {high}");
+                return Err(Error::new(ErrorKind::Setting, message));
+            }
+            Ok(())
+        };
+        within("rate", self.rate.0 as usize, 1_000, 1_536_000)?;
+        within("fft", self.fft, 16, 65_536)?;
+        within("fft modulo 2", self.fft % 2, 0, 0)?;
+        within("frame", self.frame, 2, self.fft)?;
+        within("hop", self.hop, 1, 65_536)?;
+        within("max_frames", self.max_frames, 1, 1_000_000)?;
+        match self.features {
+            Features::Mfcc { bands, coefficients, deltas } => {
+                within("bands", bands, 1, 1024)?;
+                within("coefficients", coefficients, 1, bands)?;
+                within("deltas", deltas, 0, 2)?;
+            }
+            Features::LogMel { bands, floor } => {
+                within("bands", bands, 1, 1024)?;
+                if !(floor > 0.0 && floor.is_finite()) {
+                    let message = format!("speech recipe: floor is {floor}; expected more than 0");
+                    return Err(Error::new(ErrorKind::Setting, message));
+                }
+            }
+        }
+        if let Some(trim) = self.trim_db.filter(|t| !(*t > 0.0 && t.is_finite())) {
+            let message = format!("speech recipe: trim_db is {trim}; expected more than 0");
+            return Err(Error::new(ErrorKind::Setting, message));
+        }
+        for (name, values) in [("mean", &self.mean), ("deviation", &self.deviation)] {
+            if !values.is_empty() {
+                within(&format!("the length of {name}"), values.len(), self.rows(), self.rows())?;
+            }
+        }
+        let fine = self.mean.iter().all(|m| m.is_finite()) && self.deviation.iter().all(|d| *d > 0.0 && d.is_finite());
+        if !fine || self.mean.len() != self.deviation.len() {
+            let message = "speech recipe: expected as many means as deviations, finite, and deviations more than 0";
+            return Err(Error::new(ErrorKind::Setting, message));
+        }
+        Ok(())
+    }
+}
+
 /// Prepared speech: `frames x rows` numbers, frame by frame.
 #[derive(Debug, Clone)]
 pub struct SpeechInput {
@@ -75,6 +154,14 @@ pub struct SpeechInput {
 }
 
 impl SpeechInput {
+    /// One frame of zeros, with room for the longest input of the recipe; [`Preparer::prepare_into`] fills it.
+    pub fn new(recipe: &SpeechRecipe) -> Self {
+        let rows = recipe.rows();
+        let mut values = Vec::with_capacity(rows.saturating_mul(recipe.max_frames.min(3_000)));
+        values.resize(rows, 0.0);
+        SpeechInput { recipe: recipe.clone(), frames: 1, values }
+    }
+
     /// The recipe that prepared it.
     pub fn recipe(&self) -> &SpeechRecipe {
         &self.recipe
@@ -88,5 +175,591 @@ impl SpeechInput {
     /// `frames x rows` numbers, frame by frame.
     pub fn values(&self) -> &[f32] {
         &self.values
+    }
+}
+
+/// Frame of the trim, in samples: librosa's default.
+const TRIM_FRAME: usize = 2048;
+/// Step of the trim's frames, in samples: librosa's default.
+const TRIM_HOP: usize = 512;
+/// The least power before the logarithm of MFCC: librosa's `power_to_db`.
+const LEAST_POWER: f32 = 1e-10;
+/// How far below the highest value of a clip the lowest may lie, in dB: librosa's `power_to_db`.
+const DYNAMIC_DB: f32 = 80.0;
+/// Frames on each side in the window of a delta: librosa's width of 9.
+const DELTA_REACH: usize = 4;
+/// A clip that is never louder than this (full scale is 1) has no level that could be made equal.
+const LEAST_PEAK: f32 = 1e-9;
+
+/// Prepares speech; holds tables and buffers, so that after the first clips nothing is allocated.
+pub struct Preparer {
+    recipe: SpeechRecipe,
+    window: Vec<f32>,
+    gained: Vec<f32>,
+    fft: Arc<dyn RealToComplex<f32>>,
+    frame: Vec<f32>,
+    spectrum: Vec<Complex<f32>>,
+    scratch: Vec<Complex<f32>>,
+    power: Vec<f32>,
+    mel: MelBank,
+    /// `bands x coefficients`; empty for log-mel.
+    cosines: Vec<f32>,
+    /// `frames x bands`, of one clip.
+    bands: Vec<f32>,
+    blocks: Vec<f64>,
+}
+
+impl Preparer {
+    /// Tables and buffers for a recipe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setting`] when a setting of the recipe is out of its range.
+    pub fn new(recipe: &SpeechRecipe) -> Result<Self> {
+        recipe.check()?;
+        let fft = RealFftPlanner::<f32>::new().plan_fft_forward(recipe.fft);
+        let (bands, coefficients) = match recipe.features {
+            Features::Mfcc { bands, coefficients, .. } => (bands, coefficients),
+            Features::LogMel { bands, .. } => (bands, 0),
+        };
+        let window = hamming(recipe.frame);
+        Ok(Preparer {
+            gained: window.clone(),
+            window,
+            frame: vec![0.0; recipe.fft],
+            spectrum: fft.make_output_vec(),
+            scratch: fft.make_scratch_vec(),
+            power: vec![0.0; recipe.fft / 2 + 1],
+            mel: MelBank::new(recipe.rate, recipe.fft, bands),
+            cosines: dct(bands, coefficients),
+            bands: Vec::new(),
+            blocks: Vec::new(),
+            fft,
+            recipe: recipe.clone(),
+        })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &SpeechRecipe {
+        &self.recipe
+    }
+
+    /// Prepares mono samples at the recipe's rate; full scale is 1.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sound`] when there are no samples, or only zeros and the recipe makes levels equal;
+    /// [`ErrorKind::NotFinite`] when a sample is not a number. `input` may then hold anything.
+    pub fn prepare_into(&mut self, samples: &[f32], input: &mut SpeechInput) -> Result<()> {
+        if input.recipe != self.recipe {
+            input.recipe.clone_from(&self.recipe);
+        }
+        input.frames = self.features(samples, &mut input.values)?;
+        if !self.recipe.mean.is_empty() {
+            for row in input.values.chunks_exact_mut(self.recipe.rows()) {
+                for ((value, mean), deviation) in row.iter_mut().zip(&self.recipe.mean).zip(&self.recipe.deviation) {
+                    *value = (*value - mean) / deviation;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The features before `mean` and `deviation` are applied, from which training computes these two: fills `values`
+    /// with `frames x rows` numbers, frame by frame, and gives the number of frames.
+    ///
+    /// # Errors
+    /// As [`Preparer::prepare_into`].
+    pub fn features(&mut self, samples: &[f32], values: &mut Vec<f32>) -> Result<usize> {
+        if samples.is_empty() {
+            return Err(Error::new(ErrorKind::Sound, "no samples; expected at least 1"));
+        }
+        check_samples(samples)?;
+        let (start, end) = match self.recipe.trim_db {
+            Some(db) => trim_with(samples, db, &mut self.blocks),
+            None => (0, samples.len()),
+        };
+        let samples = &samples[start..end];
+        let gain = gain(samples, self.recipe.level)?;
+        for (gained, weight) in self.gained.iter_mut().zip(&self.window) {
+            *gained = weight * gain;
+        }
+        let frames = (1 + samples.len() / self.recipe.hop).min(self.recipe.max_frames);
+        values.clear();
+        match self.recipe.features {
+            Features::LogMel { bands, floor } => {
+                values.resize(frames * bands, 0.0);
+                for (t, row) in values.chunks_exact_mut(bands).enumerate() {
+                    self.mel_frame(samples, t, row)?;
+                    for value in row {
+                        *value = log10(*value + floor);
+                    }
+                }
+            }
+            Features::Mfcc { bands, coefficients, deltas } => {
+                let mut decibels = std::mem::take(&mut self.bands);
+                decibels.clear();
+                decibels.resize(frames * bands, 0.0);
+                for (t, row) in decibels.chunks_exact_mut(bands).enumerate() {
+                    self.mel_frame(samples, t, row)?;
+                    for value in row {
+                        *value = 10.0 * log10(value.max(LEAST_POWER));
+                    }
+                }
+                let floor = decibels.iter().copied().fold(f32::NEG_INFINITY, f32::max) - DYNAMIC_DB;
+                let rows = self.recipe.rows();
+                values.resize(frames * rows, 0.0);
+                for (row, decibels) in values.chunks_exact_mut(rows).zip(decibels.chunks_exact(bands)) {
+                    let row = &mut row[..coefficients];
+                    for (decibel, cosines) in decibels.iter().zip(self.cosines.chunks_exact(coefficients)) {
+                        let decibel = decibel.max(floor);
+                        for (value, cosine) in row.iter_mut().zip(cosines) {
+                            *value += decibel * cosine;
+                        }
+                    }
+                }
+                self.bands = decibels;
+                for order in 1..=deltas {
+                    add_delta(values, frames, rows, coefficients, order);
+                }
+            }
+        }
+        Ok(frames)
+    }
+
+    /// The mel powers of frame `t`.
+    fn mel_frame(&mut self, samples: &[f32], t: usize, row: &mut [f32]) -> Result<()> {
+        let lead = (self.recipe.fft - self.recipe.frame) / 2;
+        // The window's first sample stands at `t * hop + lead - fft / 2`; what lies outside the sound is 0.
+        let before = self.recipe.fft / 2 - lead;
+        let first = (t * self.recipe.hop).saturating_sub(before);
+        let skipped = (before + first).saturating_sub(t * self.recipe.hop).min(self.recipe.frame);
+        let last = (t * self.recipe.hop + self.recipe.frame).saturating_sub(before).min(samples.len());
+        self.frame.fill(0.0);
+        let sound = samples.get(first..last).unwrap_or_default();
+        let window = &self.gained[skipped..];
+        for ((out, sample), weight) in self.frame[lead + skipped..].iter_mut().zip(sound).zip(window) {
+            *out = sample * weight;
+        }
+        self.fft.process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch).map_err(|e| {
+            Error::new(ErrorKind::Shape, format!("a transform of {} points failed", self.recipe.fft)).with_source(e)
+        })?;
+        for (power, bin) in self.power.iter_mut().zip(&self.spectrum) {
+            *power = bin.re * bin.re + bin.im * bin.im;
+        }
+        self.mel.apply(&self.power, row);
+        Ok(())
+    }
+}
+
+/// Prepares one clip of mono samples at the recipe's rate; full scale is 1. [`Preparer`] does many.
+///
+/// # Errors
+/// As [`Preparer::new`] and [`Preparer::prepare_into`].
+pub fn prepare(samples: &[f32], recipe: &SpeechRecipe) -> Result<SpeechInput> {
+    let mut preparer = Preparer::new(recipe)?;
+    let mut input = SpeechInput { recipe: recipe.clone(), frames: 0, values: Vec::new() };
+    preparer.prepare_into(samples, &mut input)?;
+    Ok(input)
+}
+
+/// Where sound begins and ends, in samples (the end is exclusive): the first and last frame of 2048 samples every 512
+/// whose power is less than `db` under that of the loudest. The whole when all samples are 0.
+pub fn trim(samples: &[f32], db: f32) -> (usize, usize) {
+    trim_with(samples, db, &mut Vec::new())
+}
+
+fn trim_with(samples: &[f32], db: f32, blocks: &mut Vec<f64>) -> (usize, usize) {
+    // A frame is centred on a multiple of the hop, so it is 4 whole blocks, the first two of them before its centre.
+    blocks.clear();
+    blocks.extend(samples.chunks(TRIM_HOP).map(energy));
+    let reach = TRIM_FRAME / TRIM_HOP / 2;
+    let frames = 1 + samples.len() / TRIM_HOP;
+    let power = |t: usize| -> f64 { blocks[t.saturating_sub(reach)..(t + reach).min(blocks.len())].iter().sum() };
+    let loudest = (0..frames).map(power).fold(0.0, f64::max);
+    let threshold = loudest * 10f64.powf(f64::from(-db) / 10.0);
+    let sounds = |t: &usize| power(*t) > threshold;
+    match ((0..frames).find(sounds), (0..frames).rfind(sounds)) {
+        (Some(first), Some(last)) => (first * TRIM_HOP, ((last + 1) * TRIM_HOP).min(samples.len())),
+        _ => (0, samples.len()),
+    }
+}
+
+/// The sum of squares.
+fn energy(samples: &[f32]) -> f64 {
+    let mut lanes = [0f32; 16];
+    let (chunks, rest) = samples.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, sample) in lanes.iter_mut().zip(chunk) {
+            *lane += sample * sample;
+        }
+    }
+    lanes.iter().map(|&l| f64::from(l)).sum::<f64>() + rest.iter().map(|&s| f64::from(s) * f64::from(s)).sum::<f64>()
+}
+
+/// What samples are multiplied with.
+fn gain(samples: &[f32], level: Level) -> Result<f32> {
+    let (measured, wanted) = match level {
+        Level::Keep => return Ok(1.0),
+        Level::Peak => (samples.iter().fold(0f32, |peak, s| peak.max(s.abs())), 1.0),
+        Level::Rms => {
+            let sum: f64 = samples.chunks(TRIM_HOP).map(energy).sum();
+            ((sum / samples.len() as f64).sqrt() as f32, 0.1)
+        }
+    };
+    if measured < LEAST_PEAK {
+        return Err(Error::new(
+            ErrorKind::Sound,
+            format!("{} samples of silence; expected sound whose level can be made equal", samples.len()),
+        ));
+    }
+    Ok(wanted / measured)
+}
+
+/// The periodic Hamming window, as `scipy.signal.get_window("hamming", n)`.
+fn hamming(length: usize) -> Vec<f32> {
+    let step = std::f64::consts::TAU / length as f64;
+    (0..length).map(|n| (0.54 - 0.46 * (n as f64 * step).cos()) as f32).collect()
+}
+
+/// `bands x coefficients`: the orthonormal DCT-II, as `scipy.fft.dct(norm="ortho")`.
+fn dct(bands: usize, coefficients: usize) -> Vec<f32> {
+    let n = bands as f64;
+    let mut table = Vec::with_capacity(bands * coefficients);
+    for band in 0..bands {
+        for k in 0..coefficients {
+            let scale = if k == 0 { 1.0 / n } else { 2.0 / n };
+            let angle = std::f64::consts::PI * k as f64 * (2.0 * band as f64 + 1.0) / (2.0 * n);
+            table.push((scale.sqrt() * angle.cos()) as f32);
+        }
+    }
+    table
+}
+
+/// Fills the `order`th block of coefficients with slopes (1) or curvatures (2) of the zeroth.
+fn add_delta(values: &mut [f32], frames: usize, rows: usize, coefficients: usize, order: usize) {
+    // Least squares over -4..=4: sum of k x / 60, and of (28 7 -8 -17 -20 -17 -8 7 28) x / 462 (Savitzky and Golay 1964).
+    const SLOPE: [f32; 9] = [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0];
+    const CURVATURE: [f32; 9] = [28.0, 7.0, -8.0, -17.0, -20.0, -17.0, -8.0, 7.0, 28.0];
+    let (weights, divisor) = if order == 1 { (SLOPE, 60.0) } else { (CURVATURE, 462.0) };
+    let whole = frames > 2 * DELTA_REACH;
+    for t in 0..frames {
+        let centre = if whole { t.clamp(DELTA_REACH, frames - 1 - DELTA_REACH) } else { t };
+        for c in 0..coefficients {
+            let mut sum = 0.0;
+            for (k, weight) in weights.iter().enumerate() {
+                let at = (centre + k).saturating_sub(DELTA_REACH).min(frames - 1);
+                sum += weight * values[at * rows + c];
+            }
+            values[t * rows + order * coefficients + c] = sum / divisor;
+        }
+    }
+}
+
+/// Triangles on Slaney's mel scale, each of area 1 in Hz, of which only the bins that are not 0 are kept.
+struct MelBank {
+    /// First bin and number of bins of each band.
+    spans: Vec<(usize, usize)>,
+    /// The weights of all bands, one after the other.
+    weights: Vec<f32>,
+}
+
+impl MelBank {
+    fn new(rate: Hz, fft: usize, bands: usize) -> Self {
+        let rate = f64::from(rate.0);
+        let top = hz_to_mel(rate / 2.0);
+        let edge = |m: usize| mel_to_hz(top * m as f64 / (bands + 1) as f64);
+        let mut bank = MelBank { spans: Vec::with_capacity(bands), weights: Vec::new() };
+        for band in 0..bands {
+            let (low, centre, high) = (edge(band), edge(band + 1), edge(band + 2));
+            let weight = |bin: usize| {
+                let hz = bin as f64 * rate / fft as f64;
+                let triangle = ((hz - low) / (centre - low)).min((high - hz) / (high - centre)).max(0.0);
+                (triangle * 2.0 / (high - low)) as f32
+            };
+            let first = (0..=fft / 2).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
+            let start = bank.weights.len();
+            bank.weights.extend((first..=fft / 2).map(weight).take_while(|&w| w > 0.0));
+            bank.spans.push((first, bank.weights.len() - start));
+        }
+        bank
+    }
+
+    fn apply(&self, power: &[f32], row: &mut [f32]) {
+        let mut weights = &self.weights[..];
+        for (out, &(first, count)) in row.iter_mut().zip(&self.spans) {
+            let (now, later) = weights.split_at(count);
+            *out = now.iter().zip(&power[first..]).map(|(w, p)| w * p).sum();
+            weights = later;
+        }
+    }
+}
+
+/// Slaney's scale: linear below 1000 Hz, then 27 steps for each factor of 6.4 (Slaney, Auditory Toolbox, 1998).
+const LINEAR_HZ: f64 = 200.0 / 3.0;
+const BREAK_HZ: f64 = 1000.0;
+
+fn hz_to_mel(hz: f64) -> f64 {
+    if hz < BREAK_HZ { hz / LINEAR_HZ } else { BREAK_HZ / LINEAR_HZ + (hz / BREAK_HZ).ln() * 27.0 / 6.4f64.ln() }
+}
+
+fn mel_to_hz(mel: f64) -> f64 {
+    let at = BREAK_HZ / LINEAR_HZ;
+    if mel < at { mel * LINEAR_HZ } else { BREAK_HZ * ((mel - at) * 6.4f64.ln() / 27.0).exp() }
+}
+
+/// The common logarithm of a positive, normal number; error below 1e-6. A form that the compiler can vectorise, which
+/// calls to the mathematics library are not.
+#[inline]
+fn log10(x: f32) -> f32 {
+    // x = m 2^e with m within sqrt(1/2) and sqrt(2); ln m = 2 artanh((m - 1) / (m + 1)) by its series.
+    let bits = x.to_bits().wrapping_sub(0x3f35_04f3);
+    let exponent = (bits as i32 >> 23) as f32;
+    let m = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3));
+    let r = (m - 1.0) / (m + 1.0);
+    let q = r * r;
+    let series = 2.0 + q * (2.0 / 3.0 + q * (2.0 / 5.0 + q * (2.0 / 7.0 + q * (2.0 / 9.0))));
+    exponent * std::f32::consts::LOG10_2 + r * series * std::f32::consts::LOG10_E
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    fn recipe(features: Features) -> SpeechRecipe {
+        SpeechRecipe {
+            rate: Hz(16_000),
+            trim_db: Some(30.0),
+            level: Level::Peak,
+            frame: 400,
+            hop: 160,
+            fft: 512,
+            features,
+            max_frames: 2_000,
+            mean: Vec::new(),
+            deviation: Vec::new(),
+        }
+    }
+
+    const MFCC: Features = Features::Mfcc { bands: 40, coefficients: 13, deltas: 0 };
+    const LOG_MEL: Features = Features::LogMel { bands: 64, floor: 1e-4 };
+
+    fn testdata(name: &str) -> Vec<u8> {
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/speech")).join(name);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    fn floats(goldens: &SafeTensors<'_>, name: &str) -> Vec<f32> {
+        goldens.tensor(name).unwrap().data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    }
+
+    fn bounds(goldens: &SafeTensors<'_>, name: &str) -> (usize, usize) {
+        let data = goldens.tensor(name).unwrap();
+        let numbers: Vec<_> = data.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b) as usize).collect();
+        (numbers[0], numbers[1])
+    }
+
+    /// The 16-bit samples behind a 44-byte header, or behind ffmpeg's longer one.
+    fn voice() -> Vec<f32> {
+        let bytes = testdata("voice.wav");
+        let at = bytes.windows(4).position(|w| w == b"data").unwrap() + 8;
+        bytes[at..].as_chunks::<2>().0.iter().map(|b| f32::from(i16::from_le_bytes(*b)) / 32_768.0).collect()
+    }
+
+    /// The largest difference, relative to the number or, where that is smaller, to 1 % of the largest number.
+    fn difference(found: &[f32], wanted: &[f32]) -> f32 {
+        assert_eq!(found.len(), wanted.len());
+        let top = wanted.iter().fold(0f32, |top, w| top.max(w.abs()));
+        found.iter().zip(wanted).map(|(f, w)| (f - w).abs() / w.abs().max(0.01 * top)).fold(0.0, f32::max)
+    }
+
+    /// Trim bounds, MFCC with deltas and log-mel of one sound against librosa's.
+    fn compare(goldens: &SafeTensors<'_>, name: &str, samples: &[f32]) {
+        for db in [30, 60] {
+            assert_eq!(trim(samples, db as f32), bounds(goldens, &format!("{name}/trim{db}")), "{name}, {db} dB");
+        }
+        let mfcc = floats(goldens, &format!("{name}/mfcc"));
+        let log_mel = floats(goldens, &format!("{name}/log_mel"));
+        let deltas = if mfcc.len() / 13 == log_mel.len() / 64 { 0 } else { 2 };
+        let features = Features::Mfcc { bands: 40, coefficients: 13, deltas };
+        for (features, wanted) in [(features, mfcc), (LOG_MEL, log_mel)] {
+            let found = prepare(samples, &recipe(features)).unwrap();
+            let worst = difference(found.values(), &wanted);
+            assert!(worst < 1e-3, "{name}, {features:?}: relative difference {worst}");
+        }
+    }
+
+    #[test]
+    fn mel_bank_equals_librosa() {
+        let bytes = testdata("goldens.safetensors");
+        let goldens = SafeTensors::deserialize(&bytes).unwrap();
+        for (rate, fft, bands) in [(16_000, 512, 40), (16_000, 512, 64), (16_000, 512, 128), (8_000, 256, 26)] {
+            let wanted = floats(&goldens, &format!("mel/{rate}/{fft}/{bands}"));
+            let bank = MelBank::new(Hz(rate), fft, bands);
+            let mut power = vec![0.0; fft / 2 + 1];
+            let mut found = vec![0.0; wanted.len()];
+            for bin in 0..power.len() {
+                power.fill(0.0);
+                power[bin] = 1.0;
+                let mut row = vec![0.0; bands];
+                bank.apply(&power, &mut row);
+                for (band, weight) in row.iter().enumerate() {
+                    found[band * power.len() + bin] = *weight;
+                }
+            }
+            let worst = difference(&found, &wanted);
+            assert!(worst < 1e-3, "{rate} Hz, {bands} bands: relative difference {worst}");
+        }
+    }
+
+    #[test]
+    fn features_equal_librosa() {
+        let bytes = testdata("goldens.safetensors");
+        let goldens = SafeTensors::deserialize(&bytes).unwrap();
+        let voice = voice();
+        compare(&goldens, "voice", &voice);
+        compare(&goldens, "short", &voice[9000..9700]);
+    }
+
+    /// `python testdata/speech/librosa_goldens.py ../shared/data/ravdess ../ravdess.safetensors` makes the file.
+    #[test]
+    fn features_of_ravdess_equal_librosa() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../ravdess.safetensors");
+        let Ok(bytes) = std::fs::read(path) else {
+            eprintln!("skipped: features of RAVDESS against librosa's, because {path} is absent");
+            return;
+        };
+        let goldens = SafeTensors::deserialize(&bytes).unwrap();
+        let names: Vec<_> = goldens.names().iter().filter_map(|n| n.strip_suffix("/samples")).collect();
+        assert!(names.len() >= 40);
+        for name in names {
+            compare(&goldens, name, &floats(&goldens, &format!("{name}/samples")));
+        }
+    }
+
+    #[test]
+    fn logarithm_is_exact_enough() {
+        let mut x = 1e-30f32;
+        while x < 1e30 {
+            let error = (f64::from(log10(x)) - f64::from(x).log10()).abs();
+            assert!(error < 1e-6 * f64::from(x).log10().abs().max(1.0), "{x}: {error}");
+            x *= 1.000_37;
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        let voice = voice();
+        for (samples, max_frames, frames) in
+            [(1, 10, 1), (159, 10, 1), (160, 10, 2), (16_000, 1000, 101), (16_000, 50, 50)]
+        {
+            let recipe = SpeechRecipe { trim_db: None, max_frames, ..recipe(MFCC) };
+            let input = prepare(&voice[9_000..9_000 + samples], &recipe).unwrap();
+            assert_eq!((input.frames(), input.values().len()), (frames, frames * 13), "{samples} samples");
+        }
+        // What is cut off changes nothing of what is kept.
+        let cut = SpeechRecipe { max_frames: 50, trim_db: None, level: Level::Keep, ..recipe(LOG_MEL) };
+        let whole = SpeechRecipe { max_frames: 5_000, ..cut.clone() };
+        let (cut, whole) = (prepare(&voice, &cut).unwrap(), prepare(&voice, &whole).unwrap());
+        assert!(cut.values() == &whole.values()[..cut.values().len()]);
+    }
+
+    #[test]
+    fn mean_and_deviation() {
+        let plain = recipe(LOG_MEL);
+        let scored = SpeechRecipe {
+            mean: (0..64).map(|r| r as f32 * 0.1).collect(),
+            deviation: (0..64).map(|r| 1.0 + r as f32).collect(),
+            ..plain.clone()
+        };
+        let (plain, scored) = (prepare(&voice(), &plain).unwrap(), prepare(&voice(), &scored).unwrap());
+        for (i, (p, s)) in plain.values().iter().zip(scored.values()).enumerate() {
+            let row = (i % 64) as f32;
+            assert!(((p - row * 0.1) / (1.0 + row) - s).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn silence_and_broken_samples() {
+        for (samples, kind) in [
+            (vec![], ErrorKind::Sound),
+            (vec![0.0; 5_000], ErrorKind::Sound),
+            (vec![1e-20; 5_000], ErrorKind::Sound),
+            (vec![0.1, f32::NAN], ErrorKind::NotFinite),
+            (vec![0.1, f32::NEG_INFINITY], ErrorKind::NotFinite),
+        ] {
+            assert_eq!(prepare(&samples, &recipe(MFCC)).unwrap_err().kind(), kind);
+        }
+        // Where the level is kept, silence has features, and all samples are within bounds.
+        for features in [MFCC, LOG_MEL] {
+            for sample in [0.0, 1e-20, 1e9] {
+                let keep = SpeechRecipe { level: Level::Keep, ..recipe(features) };
+                let input = prepare(&vec![sample; 5_000], &keep).unwrap();
+                assert!(input.values().iter().all(|v| v.is_finite()), "{sample}, {features:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range() {
+        let good = recipe(MFCC);
+        for bad in [
+            SpeechRecipe { fft: 511, ..good.clone() },
+            SpeechRecipe { fft: 0, ..good.clone() },
+            SpeechRecipe { frame: 513, ..good.clone() },
+            SpeechRecipe { hop: 0, ..good.clone() },
+            SpeechRecipe { rate: Hz(0), ..good.clone() },
+            SpeechRecipe { max_frames: 0, ..good.clone() },
+            SpeechRecipe { trim_db: Some(f32::NAN), ..good.clone() },
+            SpeechRecipe { mean: vec![0.0; 12], deviation: vec![1.0; 12], ..good.clone() },
+            SpeechRecipe { mean: vec![0.0; 13], ..good.clone() },
+            SpeechRecipe { mean: vec![0.0; 13], deviation: vec![0.0; 13], ..good.clone() },
+            SpeechRecipe { features: Features::Mfcc { bands: 10, coefficients: 13, deltas: 0 }, ..good.clone() },
+            SpeechRecipe { features: Features::Mfcc { bands: 40, coefficients: 13, deltas: 3 }, ..good.clone() },
+            SpeechRecipe { features: Features::LogMel { bands: 64, floor: 0.0 }, ..good.clone() },
+        ] {
+            assert_eq!(prepare(&[0.5; 1000], &bad).unwrap_err().kind(), ErrorKind::Setting, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn gain_changes_nothing(gain in 1e-3f32..100.0, mfcc: bool, rms: bool, start in 0usize..20_000) {
+            let level = if rms { Level::Rms } else { Level::Peak };
+            let recipe = SpeechRecipe { level, ..recipe(if mfcc { MFCC } else { LOG_MEL }) };
+            let voice = &voice()[start..];
+            let louder: Vec<f32> = voice.iter().map(|s| s * gain).collect();
+            let (plain, louder) = (prepare(voice, &recipe).unwrap(), prepare(&louder, &recipe).unwrap());
+            prop_assert_eq!(plain.frames(), louder.frames());
+            let worst = plain.values().iter().zip(louder.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            prop_assert!(worst < 2e-3, "{}", worst);
+        }
+
+        #[test]
+        fn pieces_and_earlier_clips_do_not_matter(cuts in proptest::collection::vec(1usize..9_000, 1..9), first in 1usize..40_000) {
+            use crate::input::Audio;
+            use crate::speech::resample::{Resampler, resample};
+            let voice = voice();
+            let recipe = recipe(MFCC);
+            let whole = prepare(&resample(&Audio::new(&voice, 1, Hz(44_100)).unwrap(), Hz(16_000)).unwrap(), &recipe);
+            let mut preparer = Preparer::new(&recipe).unwrap();
+            let mut input = SpeechInput::new(&recipe);
+            preparer.prepare_into(&voice[..first.max(2_000)], &mut input).unwrap();
+            let mut resampler = Resampler::new(Hz(44_100), 1, Hz(16_000)).unwrap();
+            let (mut out, mut rest, mut cuts) = (Vec::new(), &voice[..], cuts.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, later) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+                resampler.push(&Audio::new(piece, 1, Hz(44_100)).unwrap(), &mut out).unwrap();
+                rest = later;
+            }
+            resampler.finish(&mut out).unwrap();
+            preparer.prepare_into(&out, &mut input).unwrap();
+            prop_assert!(input.values() == whole.unwrap().values());
+        }
     }
 }
