@@ -1,5 +1,6 @@
 //! Faces: where they are, and what they read as.
 
+pub mod detect;
 pub mod grey;
 pub mod track;
 
