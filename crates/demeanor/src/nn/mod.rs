@@ -1,9 +1,24 @@
 //! Forward passes only: no gradients, no framework.
+//!
+//! [`Network`] runs a whole input, [`Stream`] a sequence as it comes. Kernels are written once, over blocks of 16
+//! numbers, and compiled for plain arrays, for AVX2 with FMA, and for AVX-512; the best form that the processor has is
+//! chosen when a network is made.
 
 pub mod spec;
 
+mod conv;
+mod dense;
+mod gather;
+mod lanes;
+mod map;
 mod network;
+mod recurrent;
+
+#[cfg(test)]
 mod plain;
+#[cfg(test)]
+mod tests;
 
 pub use network::Network;
+pub use recurrent::Stream;
 pub use spec::{Conv, Dense, Layer, Norm, Recurrent, Shape};
