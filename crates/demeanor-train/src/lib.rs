@@ -9,5 +9,6 @@ pub mod augment;
 
 pub mod engine;
 pub mod layout;
+pub mod native;
 
 pub mod metrics;

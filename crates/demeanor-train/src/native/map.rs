@@ -1,0 +1,412 @@
+//! Feature maps of a batch, and the passes over their pixels.
+//!
+//! A map is stored channel-last in bfloat16, with zeros around each picture, so that a convolution at any pixel reads its
+//! neighbours at fixed distances, and 16 or 32 pixels in a row are the rows of a matrix as they stand.
+
+use super::tile::{Half, full, half};
+
+/// Where the pixels of a map lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Geometry {
+    /// Channels, rounded up to a multiple of 32; those beyond the true count stay 0.
+    pub channels: usize,
+    /// Rows of a picture.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+    /// Rows of zeros above and below.
+    pub above: usize,
+    /// Columns of zeros on the left (and at least as many before the next row).
+    pub before: usize,
+    /// Pixels from row to row.
+    pub pitch: usize,
+}
+
+impl Geometry {
+    /// Pixels from picture to picture.
+    pub fn picture(&self) -> usize {
+        (self.height + 2 * self.above) * self.pitch
+    }
+
+    /// Pixels that must be readable before the first and after the last picture.
+    pub fn slack(&self) -> usize {
+        (2 * self.above + 1) * self.pitch + 2 * self.before + 96
+    }
+
+    /// Place of a pixel of a picture, counted from the picture's first (zero) pixel.
+    pub fn at(&self, y: usize, x: usize) -> usize {
+        (y + self.above) * self.pitch + self.before + x
+    }
+
+    /// Numbers that `count` pictures and the slack take.
+    pub fn len(&self, count: usize) -> usize {
+        (count * self.picture() + 2 * self.slack()) * self.channels
+    }
+
+    /// The numbers of one picture in a buffer of the whole batch.
+    pub fn range(&self, picture: usize) -> std::ops::Range<usize> {
+        let start = (self.slack() + picture * self.picture()) * self.channels;
+        start..start + self.picture() * self.channels
+    }
+}
+
+/// Makes a function that is compiled for AVX-512, for AVX2 and for any processor, and picks one when it is called.
+macro_rules! wide {
+    ($(#[$meta:meta])* pub fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        pub fn $name($($arg: $type),*) {
+            #[inline(always)]
+            fn body($($arg: $type),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+                fn wide512($($arg: $type),*) {
+                    body($($arg),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn wide256($($arg: $type),*) {
+                    body($($arg),*)
+                }
+                if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
+                    // SAFETY: the processor has what the function needs, as just checked.
+                    return unsafe { wide512($($arg),*) };
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    // SAFETY: as above.
+                    return unsafe { wide256($($arg),*) };
+                }
+            }
+            body($($arg),*)
+        }
+    };
+}
+
+/// How a raw sum of a convolution becomes the value that is passed on, channel by channel:
+/// `r = first(y + bias)`, `z = r * scale + offset (+ added)`, `a = last(z)`, where `first` is a ReLU if the norm stands
+/// after it and `last` a ReLU if one follows.
+pub struct Passage<'a> {
+    /// Added to the raw sum.
+    pub bias: &'a [f32],
+    /// The norm's factor (gain over deviation).
+    pub scale: &'a [f32],
+    /// What the norm adds (shift less mean times factor).
+    pub offset: &'a [f32],
+    /// Whether a ReLU stands before the norm.
+    pub first: bool,
+    /// Whether a ReLU stands at the end.
+    pub last: bool,
+}
+
+wide! {
+    /// Adds to `sums` and `squares` the values `first(y + bias)` of a row of pixels.
+    pub fn add_statistics(row: &[Half], bias: &[f32], first: bool, sums: &mut [f32], squares: &mut [f32]) {
+        let channels = bias.len();
+        let (sums, squares) = (&mut sums[..channels], &mut squares[..channels]);
+        let low = if first { 0.0 } else { f32::NEG_INFINITY };
+        for pixel in row.chunks_exact(channels) {
+            for c in 0..channels {
+                let r = (full(pixel[c]) + bias[c]).max(low);
+                sums[c] += r;
+                squares[c] += r * r;
+            }
+        }
+    }
+}
+
+wide! {
+    /// A row of raw sums to a row of values; `added` is empty or as long as the row.
+    pub fn pass_row(row: &[Half], passage: &Passage<'_>, added: &[Half], to: &mut [Half]) {
+        let channels = passage.bias.len();
+        let (bias, scale, offset) = (&passage.bias[..channels], &passage.scale[..channels], &passage.offset[..channels]);
+        let first = if passage.first { 0.0 } else { f32::NEG_INFINITY };
+        let last = if passage.last { 0.0 } else { f32::NEG_INFINITY };
+        if added.is_empty() {
+            for (pixel, to) in row.chunks_exact(channels).zip(to.chunks_exact_mut(channels)) {
+                for c in 0..channels {
+                    let r = (full(pixel[c]) + bias[c]).max(first);
+                    to[c] = half((r * scale[c] + offset[c]).max(last));
+                }
+            }
+        } else {
+            let pixels = row.chunks_exact(channels).zip(added.chunks_exact(channels));
+            for ((pixel, added), to) in pixels.zip(to.chunks_exact_mut(channels)) {
+                for c in 0..channels {
+                    let r = (full(pixel[c]) + bias[c]).max(first);
+                    to[c] = half((r * scale[c] + offset[c] + full(added[c])).max(last));
+                }
+            }
+        }
+    }
+}
+
+wide! {
+    /// Largest values of `rows x step` pixels, from values already passed (`rows` rows, each `row` numbers apart).
+    pub fn pool_row(from: &[Half], row: usize, rows: usize, step: usize, channels: usize, to: &mut [Half]) {
+        for (x, to) in to.chunks_exact_mut(channels).enumerate() {
+            for c in 0..channels {
+                let mut top = f32::NEG_INFINITY;
+                for dy in 0..rows {
+                    for dx in 0..step {
+                        top = top.max(full(from[dy * row + (x * step + dx) * channels + c]));
+                    }
+                }
+                to[c] = half(top);
+            }
+        }
+    }
+}
+
+wide! {
+    /// The gradient of pooled values to the first largest of the values they came from; the rest get 0.
+    pub fn unpool_row(from: &[Half], row: usize, rows: usize, step: usize, channels: usize, gradient: &[Half], to: &mut [Half]) {
+        for (x, gradient) in gradient.chunks_exact(channels).enumerate() {
+            for c in 0..channels {
+                let mut top = f32::NEG_INFINITY;
+                for dy in 0..rows {
+                    for dx in 0..step {
+                        top = top.max(full(from[dy * row + (x * step + dx) * channels + c]));
+                    }
+                }
+                let mut left = gradient[c];
+                for dy in 0..rows {
+                    for dx in 0..step {
+                        let at = dy * row + (x * step + dx) * channels + c;
+                        let is_top = full(from[at]) == top;
+                        to[at] = if is_top { left } else { 0 };
+                        left = if is_top { 0 } else { left };
+                    }
+                }
+            }
+        }
+    }
+}
+
+wide! {
+    /// The gradient of a row of values to that of `z` (in place), with `z`'s sums over pixels: `sums += dz`,
+    /// `products += dz * (r - mean) * inverse`. `added` as in [`pass_row`].
+    pub fn gradient_sums(
+        row: &[Half],
+        passage: &Passage<'_>,
+        added: &[Half],
+        mean: &[f32],
+        inverse: &[f32],
+        gradient: &mut [Half],
+        sums: &mut [f32],
+        products: &mut [f32],
+    ) {
+        let channels = passage.bias.len();
+        let (bias, scale, offset) = (&passage.bias[..channels], &passage.scale[..channels], &passage.offset[..channels]);
+        let (mean, inverse) = (&mean[..channels], &inverse[..channels]);
+        let (sums, products) = (&mut sums[..channels], &mut products[..channels]);
+        let first = if passage.first { 0.0 } else { f32::NEG_INFINITY };
+        let last = if passage.last { 0.0 } else { f32::NEG_INFINITY };
+        let none = [];
+        let mut added_pixels = added.chunks_exact(channels);
+        for (pixel, gradient) in row.chunks_exact(channels).zip(gradient.chunks_exact_mut(channels)) {
+            let added: &[Half] = added_pixels.next().unwrap_or(&none);
+            if added.is_empty() {
+                for c in 0..channels {
+                    let r = (full(pixel[c]) + bias[c]).max(first);
+                    let z = r * scale[c] + offset[c];
+                    let kept = if z > last { gradient[c] } else { 0 };
+                    let dz = full(kept);
+                    gradient[c] = kept;
+                    sums[c] += dz;
+                    products[c] += dz * (r - mean[c]) * inverse[c];
+                }
+            } else {
+                let added = &added[..channels];
+                for c in 0..channels {
+                    let r = (full(pixel[c]) + bias[c]).max(first);
+                    let z = r * scale[c] + offset[c] + full(added[c]);
+                    let kept = if z > last { gradient[c] } else { 0 };
+                    let dz = full(kept);
+                    gradient[c] = kept;
+                    sums[c] += dz;
+                    products[c] += dz * (r - mean[c]) * inverse[c];
+                }
+            }
+        }
+    }
+}
+
+wide! {
+    /// The gradient of `z` to that of the raw sum, every pixel of `to` being `stride` pixels after the one before:
+    /// `dr = scale * (dz - part - (r - mean) * slope)`, then through `first`; `biases += dy`.
+    pub fn raw_gradient(
+        row: &[Half],
+        passage: &Passage<'_>,
+        mean: &[f32],
+        part: &[f32],
+        slope: &[f32],
+        gradient: &[Half],
+        stride: usize,
+        biases: &mut [f32],
+        to: &mut [Half],
+    ) {
+        let channels = passage.bias.len();
+        let (bias, scale) = (&passage.bias[..channels], &passage.scale[..channels]);
+        let (mean, part, slope) = (&mean[..channels], &part[..channels], &slope[..channels]);
+        let biases = &mut biases[..channels];
+        let pixels = row.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+        for ((pixel, gradient), to) in pixels.zip(to.chunks_mut(channels * stride)) {
+            let to = &mut to[..channels];
+            if passage.first {
+                for c in 0..channels {
+                    let y = full(pixel[c]) + bias[c];
+                    let dr = scale[c] * (full(gradient[c]) - part[c] - (y.max(0.0) - mean[c]) * slope[c]);
+                    let dy = if y > 0.0 { dr } else { 0.0 };
+                    biases[c] += dy;
+                    to[c] = half(dy);
+                }
+            } else {
+                for c in 0..channels {
+                    let y = full(pixel[c]) + bias[c];
+                    let dy = scale[c] * (full(gradient[c]) - part[c] - (y - mean[c]) * slope[c]);
+                    biases[c] += dy;
+                    to[c] = half(dy);
+                }
+            }
+        }
+    }
+}
+
+wide! {
+    /// `to += from`, in bfloat16.
+    pub fn add_row(from: &[Half], to: &mut [Half]) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = half(full(*to) + full(from));
+        }
+    }
+}
+
+wide! {
+    /// Rounds a block's rows to bfloat16.
+    pub fn round_rows(block: &[f32], columns: usize, to: &mut [Half], to_row: usize, rows: usize) {
+        for (block, to) in block.chunks_exact(columns).zip(to.chunks_mut(to_row)).take(rows) {
+            let to = &mut to[..columns];
+            for c in 0..columns {
+                to[c] = half(block[c]);
+            }
+        }
+    }
+}
+
+wide! {
+    /// Rounds a block's rows to bfloat16 after adding what is there.
+    pub fn add_rows(block: &[f32], columns: usize, to: &mut [Half], to_row: usize, rows: usize) {
+        for (block, to) in block.chunks_exact(columns).zip(to.chunks_mut(to_row)).take(rows) {
+            let to = &mut to[..columns];
+            for c in 0..columns {
+                to[c] = half(block[c] + full(to[c]));
+            }
+        }
+    }
+}
+
+wide! {
+    /// Pixels `[pixels][channels]` to pairs `[pixels / 2][channels][2]`; `pixels` is even.
+    pub fn pair(from: &[Half], channels: usize, to: &mut [u32]) {
+        for (from, to) in from.chunks_exact(2 * channels).zip(to.chunks_exact_mut(channels)) {
+            let (even, odd) = from.split_at(channels);
+            for c in 0..channels {
+                to[c] = u32::from(even[c]) | u32::from(odd[c]) << 16;
+            }
+        }
+    }
+}
+
+/// Pairs `[pairs][channels]` to `[channels][pairs]`; both are multiples of 16.
+pub fn transpose(from: &[u32], channels: usize, to: &mut [u32]) {
+    let pairs = from.len() / channels;
+    assert!(channels.is_multiple_of(16) && pairs.is_multiple_of(16) && to.len() >= from.len());
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        for p in (0..pairs).step_by(16) {
+            for c in (0..channels).step_by(16) {
+                // SAFETY: the processor has AVX-512; both 16 x 16 squares lie within their slices.
+                unsafe {
+                    transpose_square(
+                        from.as_ptr().add(p * channels + c),
+                        channels,
+                        to.as_mut_ptr().add(c * pairs + p),
+                        pairs,
+                    );
+                }
+            }
+        }
+        return;
+    }
+    for (p, from) in from.chunks_exact(channels).enumerate() {
+        for (c, &value) in from.iter().enumerate() {
+            to[c * pairs + p] = value;
+        }
+    }
+}
+
+/// # Safety
+/// The processor has AVX-512; 16 rows of 16 numbers, `from_row` and `to_row` apart, are readable and writable.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_square(from: *const u32, from_row: usize, to: *mut u32, to_row: usize) {
+    use std::arch::x86_64::*;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut columns = [[_mm512_setzero_si512(); 4]; 4];
+        for (g, column) in columns.iter_mut().enumerate() {
+            let row = |i: usize| _mm512_loadu_si512(from.add((4 * g + i) * from_row).cast());
+            let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+            let (t0, t1) = (_mm512_unpacklo_epi32(r0, r1), _mm512_unpackhi_epi32(r0, r1));
+            let (t2, t3) = (_mm512_unpacklo_epi32(r2, r3), _mm512_unpackhi_epi32(r2, r3));
+            column[0] = _mm512_unpacklo_epi64(t0, t2);
+            column[1] = _mm512_unpackhi_epi64(t0, t2);
+            column[2] = _mm512_unpacklo_epi64(t1, t3);
+            column[3] = _mm512_unpackhi_epi64(t1, t3);
+        }
+        for k in 0..4 {
+            let [u0, u1, u2, u3] = [columns[0][k], columns[1][k], columns[2][k], columns[3][k]];
+            let (a, b) = (_mm512_shuffle_i32x4::<0x44>(u0, u1), _mm512_shuffle_i32x4::<0x44>(u2, u3));
+            let (c, d) = (_mm512_shuffle_i32x4::<0xee>(u0, u1), _mm512_shuffle_i32x4::<0xee>(u2, u3));
+            let lanes = [
+                _mm512_shuffle_i32x4::<0x88>(a, b),
+                _mm512_shuffle_i32x4::<0xdd>(a, b),
+                _mm512_shuffle_i32x4::<0x88>(c, d),
+                _mm512_shuffle_i32x4::<0xdd>(c, d),
+            ];
+            for (l, lane) in lanes.into_iter().enumerate() {
+                _mm512_storeu_si512(to.add((4 * l + k) * to_row).cast(), lane);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transpose_moves_every_number() {
+        let (pairs, channels) = (48, 32);
+        let from: Vec<u32> = (0..pairs * channels).map(|i| i as u32).collect();
+        let mut to = vec![0; from.len()];
+        transpose(&from, channels, &mut to);
+        for p in 0..pairs {
+            for c in 0..channels {
+                assert_eq!(to[c * pairs + p], from[p * channels + c]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_pool_and_its_gradient() {
+        let value = |v: f32| half(v);
+        let from: Vec<Half> = [1.0, 5.0, 2.0, 5.0].map(value).to_vec();
+        let mut to = vec![0; 1];
+        pool_row(&from, 2, 2, 2, 1, &mut to);
+        assert_eq!(full(to[0]), 5.0);
+        let mut gradient = vec![1; 4];
+        unpool_row(&from, 2, 2, 2, 1, &[value(3.0)], &mut gradient);
+        assert_eq!(gradient.iter().map(|&g| full(g)).collect::<Vec<_>>(), [0.0, 3.0, 0.0, 0.0]);
+    }
+}
