@@ -7,8 +7,20 @@ pub mod data;
 
 pub mod augment;
 
+pub mod recipe;
+
 pub mod engine;
 pub mod layout;
 pub mod native;
+
+pub mod loss;
+pub mod optimise;
+pub mod schedule;
+
+pub mod checkpoint;
+pub mod trainer;
+
+pub mod calibrate;
+pub mod export;
 
 pub mod metrics;
