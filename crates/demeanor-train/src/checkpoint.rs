@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::optimise::OptimiserState;
+use crate::recipe::Figure;
 
 /// The state of a training run between two steps. All randomness follows from the seed, the epoch and the step, so no
 /// generator needs to be kept.
@@ -76,6 +77,17 @@ pub struct EpochRecord {
     pub rate: f32,
     /// Seconds that the epoch took, validation included.
     pub seconds: f64,
+}
+
+impl EpochRecord {
+    /// A validation figure of the epoch.
+    pub fn figure(&self, figure: Figure) -> Option<f64> {
+        match figure {
+            Figure::Loss => self.validation_loss,
+            Figure::Accuracy => self.validation_accuracy,
+            Figure::Uar => self.validation_uar,
+        }
+    }
 }
 
 const KEY: &str = "demeanor_checkpoint";

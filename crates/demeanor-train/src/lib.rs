@@ -18,6 +18,7 @@ pub mod optimise;
 pub mod schedule;
 
 pub mod checkpoint;
+pub mod curve;
 pub mod trainer;
 
 pub mod calibrate;

@@ -65,14 +65,14 @@ pub struct Data {
     pub without_blanks: bool,
     /// How far the label gives way to the share of the FER+ raters' votes, 0 (the label alone) to 1 (the votes alone).
     pub votes: f32,
-    /// The part of the training clips (or, with speakers held out, of the training speakers) that is kept for
-    /// validation, for data without a validation split of its own.
-    pub validation: f32,
+    /// Learns from the validation examples too, for recipes that make no choice on the way. The temperature must then be
+    /// given, or be fitted to examples that models of other folds were not trained on.
+    pub learn_from_validation: bool,
 }
 
 impl Default for Data {
     fn default() -> Self {
-        Data { without_twins: true, without_blanks: true, votes: 0.0, validation: 0.1 }
+        Data { without_twins: true, without_blanks: true, votes: 0.0, learn_from_validation: false }
     }
 }
 
@@ -113,6 +113,9 @@ pub struct Train {
     /// Learning rates of the grid search, tried when it is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
+    /// What logits are divided by before the softmax; fitted to the validation examples when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
     /// Storage of the dense weights in the model file.
     #[serde(default)]
     pub dense_weights: Storage,
@@ -446,7 +449,7 @@ impl Recipe {
         )?;
         match &self.input {
             InputRecipe::Face(face) => face.check()?,
-            InputRecipe::Speech(_) => {}
+            InputRecipe::Speech(speech) => speech.check()?,
         }
         spec::shapes(&self.network, self.input_shape())?;
         match self.network.last() {
@@ -467,7 +470,8 @@ impl Recipe {
             Sense::Speech => require(self.augment.face.is_none(), "augment.face", "absent for speech", &"present")?,
         }
         within(self.data.votes, 0.0..=1.0, "data.votes")?;
-        below_one(self.data.validation, "data.validation")?;
+        let blind = self.data.learn_from_validation && (self.train.export == Export::Best || self.train.stop.is_some());
+        require(!blind, "data.learn_from_validation", "false where training stops early or exports the best", &true)?;
         self.train.check()
     }
 }
@@ -528,6 +532,9 @@ impl Train {
         }
         let averaged = self.export != Export::Average || self.average.is_some();
         require(averaged, "train.export", "\"best\" or \"last\" where train.average is absent", &"average")?;
+        if let Some(temperature) = self.temperature {
+            within(temperature, 0.05..=20.0, "train.temperature")?;
+        }
         if let Some(search) = &self.search {
             require(!search.rates.is_empty(), "train.search.rates", "one or more rates", &"none")?;
             for &rate in &search.rates {
@@ -557,4 +564,51 @@ fn below_one(value: f32, field: &str) -> Result<()> {
 
 fn learning_rate(value: f32, field: &str) -> Result<()> {
     require(value > 0.0 && value <= 100.0, field, "more than 0, at most 100", &value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAPER: &str = include_str!("../../../recipes/face-paper.toml");
+
+    #[test]
+    fn the_recipes_that_are_shipped_are_right() {
+        for (text, sense) in [
+            (PAPER, Sense::Face),
+            (include_str!("../../../recipes/face-v1.toml"), Sense::Face),
+            (include_str!("../../../recipes/speech-paper.toml"), Sense::Speech),
+            (include_str!("../../../recipes/speech-v1.toml"), Sense::Speech),
+        ] {
+            let recipe = Recipe::parse(text).unwrap();
+            assert_eq!(recipe.sense(), sense);
+            assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            ("epochs = 50", "epochs = 0", "train.epochs"),
+            ("epochs = 50", "epocs = 50", "epocs"),
+            ("batch = 64", "batch = \"many\"", "batch"),
+            ("rate = 0.001", "rate = -1.0", "train.optimiser.rate"),
+            ("kind = \"adam\"", "kind = \"adam2\"", "adam2"),
+            ("patience = 10", "patience = 0", "train.stop.patience"),
+            ("units = 7", "units = 8", "network"),
+            ("\"neutral\"]", "\"sad\"]", "labels"),
+            ("flip = 0.5", "flip = 2.0", "flip"),
+            ("export = \"best\"", "export = \"average\"", "train.export"),
+            ("name = \"face-paper\"", "name = \"../x\"", "name"),
+            ("rate = 0.5", "rate = 1.5", "rate"),
+            ("rates = [0.1,", "rates = [nan,", "train.search.rates"),
+            ("size = 48", "size = 0", "size"),
+        ];
+        for (from, to, named) in cases {
+            assert!(PAPER.contains(from), "{from}");
+            let error = Recipe::parse(&PAPER.replacen(from, to, 1)).unwrap_err();
+            assert!(error.to_string().contains(named), "{to}: {error}");
+        }
+        assert_eq!(Recipe::parse("name = ").unwrap_err().kind(), ErrorKind::Setting);
+    }
 }

@@ -14,7 +14,8 @@ use std::time::Instant;
 use demeanor::{Error, ErrorKind, Result};
 use rand::Rng;
 
-use crate::checkpoint::{Checkpoint, EpochRecord, Place, file_error, replace};
+pub use crate::checkpoint::EpochRecord;
+use crate::checkpoint::{Checkpoint, Place, file_error, replace};
 use crate::data::batches::{self, LabelledBatch, Source};
 use crate::data::stream;
 use crate::engine::{Batch, Engine, Mode};
