@@ -2,6 +2,8 @@
 
 pub mod resample;
 
+pub mod detect;
+
 pub mod prepare;
 
 pub mod net;
