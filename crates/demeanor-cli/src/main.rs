@@ -3,6 +3,7 @@
 mod cmd;
 mod model;
 mod picture;
+mod sound;
 mod sources;
 mod terminal;
 
@@ -27,6 +28,7 @@ struct Cli {
 /// One line here and one file in `cmd/` per command.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Speech(cmd::speech::Args),
     Model(cmd::model::Args),
     Completions(cmd::shell::CompletionsArgs),
     Man(cmd::shell::ManArgs),
@@ -34,6 +36,7 @@ enum Command {
 
 fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
+        Command::Speech(args) => cmd::speech::run(args),
         Command::Model(args) => cmd::model::run(args),
         Command::Completions(args) => cmd::shell::completions(args),
         Command::Man(args) => cmd::shell::man(args),

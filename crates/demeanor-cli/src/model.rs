@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use demeanor::face::net::FaceModel;
+use demeanor::speech::net::SpeechModel;
 use demeanor_models::Sense;
 
 /// The most bytes that a model file may have.
@@ -61,5 +62,17 @@ pub fn face(named: Option<&Path>) -> anyhow::Result<FaceModel> {
     FaceModel::load(&bytes).with_context(|| match named {
         Some(path) => format!("cannot use the model {}", path.display()),
         None => "cannot use the built-in face model".to_owned(),
+    })
+}
+
+/// The speech model of a command's `--model`.
+///
+/// # Errors
+/// When there is none, or its file is damaged, too new, or for another sense.
+pub fn speech(named: Option<&Path>) -> anyhow::Result<SpeechModel> {
+    let bytes = bytes(named, Sense::Speech)?;
+    SpeechModel::load(&bytes).with_context(|| match named {
+        Some(path) => format!("cannot use the model {}", path.display()),
+        None => "cannot use the built-in speech model".to_owned(),
     })
 }

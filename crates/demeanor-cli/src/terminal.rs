@@ -62,6 +62,16 @@ pub fn note(message: impl Display) {
     let _ = writeln!(io::stderr(), "{message}");
 }
 
+/// Says how far something is, over the last such line; only for a stderr that is a terminal.
+pub fn note_over(message: impl Display) {
+    let _ = write!(io::stderr(), "\r\x1b[K{message}");
+}
+
+/// Takes back what [`note_over`] said.
+pub fn note_clear() {
+    let _ = write!(io::stderr(), "\r\x1b[K");
+}
+
 /// A warning: its cause, and the option that helps.
 pub fn warn(message: impl Display) {
     labelled("warning", 33, message);

@@ -1,0 +1,364 @@
+//! `demeanor speech`: recordings in, what each utterance reads as out.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
+use demeanor::speech::net::SpeechModel;
+use demeanor::speech::prepare::{Preparer, SpeechInput};
+use demeanor::speech::resample::resample;
+use demeanor::{Audio, Emotion, ErrorKind, Hz, Reading, Scores};
+use serde::Serialize;
+
+use crate::sound::{EXTENSIONS, Encoding, Raw, Recording};
+use crate::sources::{self, Source};
+use crate::terminal::{self, Outcome};
+
+/// Reads the voices in recordings
+///
+/// Prints a line per utterance, or with --json a JSON object per recording:
+///
+/// {"file", "duration_s", "model", "segments": [{"start_s", "end_s", "emotion", "score", "scores": {...}}]}
+///
+/// Times are in seconds from the start; scores go from 0 to 1 and sum to 1; "emotion" is "unsure" when the highest score,
+/// "score", is under --min-score. Silence, noise, typing and music get no estimate. With --window the estimate slides over
+/// each utterance: a line per window, or with --json an object {"file", "window": {"start_s", "end_s", "emotion", "score",
+/// "scores"}} per window, before that of the recording.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Sound files (wav, flac, mp3, ogg, m4a, aac), folders of them, patterns, or - for stdin
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// One JSON object per recording, and per window
+    #[arg(long)]
+    json: bool,
+    /// Slide the estimate over each utterance, in windows of so many seconds
+    #[arg(long, value_name = "S", value_parser = window)]
+    window: Option<f64>,
+    /// Step from window to window in seconds [default: half a window]
+    #[arg(long, value_name = "S", value_parser = hop, requires = "window")]
+    hop: Option<f64>,
+    /// The input is raw samples, so many per second and channel
+    #[arg(long, value_name = "HZ", requires = "format", value_parser = clap::value_parser!(u32).range(1_000..=1_536_000))]
+    rate: Option<u32>,
+    /// How raw samples are written: u8, or s16, s24, s32, f32, f64 followed by le or be, such as s16le
+    #[arg(long, value_name = "F", requires = "rate")]
+    format: Option<Encoding>,
+    /// Channels of raw samples
+    #[arg(long, value_name = "N", requires = "rate", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    channels: u16,
+    /// The lowest score of a reading; below it a voice reads as unsure
+    #[arg(long, value_name = "P", default_value_t = MIN_SCORE, value_parser = score)]
+    min_score: f32,
+    /// A model file, or the name of a built-in model [default: the newest built-in speech model]
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+}
+
+/// More than twice what pure chance gives each of eight emotions.
+const MIN_SCORE: f32 = 0.3;
+
+/// Two windows of a long utterance begin at most this part of a window apart.
+const OVERLAP: f64 = 0.5;
+
+fn score(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+fn window(text: &str) -> Result<f64, String> {
+    within(text, 0.2, 60.0)
+}
+
+fn hop(text: &str) -> Result<f64, String> {
+    within(text, 0.02, 60.0)
+}
+
+fn within(text: &str, low: f64, high: f64) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (low..=high).contains(&value) => Ok(value),
+        _ => Err(format!("expected {low} to {high} seconds")),
+    }
+}
+
+/// A recording in JSON.
+#[derive(Serialize)]
+struct FileLine<'a> {
+    file: &'a str,
+    duration_s: f64,
+    model: &'a str,
+    segments: &'a [Segment],
+}
+
+/// A window in JSON.
+#[derive(Serialize)]
+struct WindowLine<'a> {
+    file: &'a str,
+    window: &'a Segment,
+}
+
+/// A stretch of speech that was read.
+#[derive(Debug, Serialize)]
+struct Segment {
+    start_s: f64,
+    end_s: f64,
+    emotion: Reading,
+    score: f32,
+    scores: Scores,
+}
+
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let mut reader = SpeechReader::new(&args)?;
+    let raw = args.rate.zip(args.format).map(|(rate, encoding)| Raw {
+        rate: Hz(rate),
+        channels: usize::from(args.channels),
+        encoding,
+    });
+    let (mut read, mut failed) = (false, false);
+    for path in &args.paths {
+        let found = match sources::find(path, EXTENSIONS, "sound files") {
+            Ok(found) => found,
+            Err(error) => {
+                terminal::problem(format_args!("{error:#}"));
+                failed = true;
+                continue;
+            }
+        };
+        for source in found {
+            match reader.read_recording(&args, &source, raw) {
+                Ok(found) => read |= found,
+                Err(error) if terminal::is_closed_pipe(&error) => return Err(error),
+                Err(error) => {
+                    terminal::problem(format_args!("{}: {error:#}", source.name()));
+                    failed = true;
+                }
+            }
+        }
+    }
+    Ok(match (failed, read) {
+        (true, _) => Outcome::Failed,
+        (false, true) => Outcome::Read,
+        (false, false) => Outcome::Nothing,
+    })
+}
+
+/// The model, with room for one input.
+struct SpeechReader {
+    model: SpeechModel,
+    preparer: Preparer,
+    input: SpeechInput,
+    min_score: f32,
+}
+
+impl SpeechReader {
+    fn new(args: &Args) -> anyhow::Result<Self> {
+        let model = crate::model::speech(args.model.as_deref())?;
+        let preparer = Preparer::new(model.recipe())?;
+        let input = SpeechInput::new(model.recipe());
+        Ok(SpeechReader { model, preparer, input, min_score: args.min_score })
+    }
+
+    /// Reads one recording and writes what it reads as; whether there was a voice.
+    fn read_recording(&mut self, args: &Args, source: &Source, raw: Option<Raw>) -> anyhow::Result<bool> {
+        let name = source.name();
+        let recording = match source {
+            Source::Stdin => Recording::stream(io::stdin())?,
+            Source::File { path, .. } if path.is_dir() => bail!("it is a folder"),
+            Source::File { path, .. } => Recording::open(path)?,
+        };
+        let mut out = terminal::out();
+        let coloured = terminal::coloured();
+        let mut detector = VoiceDetector::new(VoiceSettings::default())?;
+        let mut segments = Vec::new();
+        let mut found = false;
+        let mut progress = Progress::new(&name);
+        let bar = progress.shown;
+        let mut each = |utterance: Utterance<'_>| -> anyhow::Result<()> {
+            if bar {
+                terminal::note_clear();
+            }
+            if let Some(length) = args.window {
+                let hop = args.hop.unwrap_or(length / 2.0);
+                for (start, samples) in windows(utterance.samples, length, hop) {
+                    let piece = Utterance { start: utterance.start + start as u64, samples };
+                    if let Some(segment) = self.read(piece)? {
+                        found = true;
+                        if args.json {
+                            serde_json::to_writer(&mut out, &WindowLine { file: &name, window: &segment })?;
+                            writeln!(out)?;
+                        } else {
+                            writeln!(out, "{}", line(&name, &segment, coloured))?;
+                        }
+                    }
+                }
+            }
+            if (args.json || args.window.is_none())
+                && let Some(segment) = self.read(utterance)?
+            {
+                found = true;
+                if args.json {
+                    segments.push(segment);
+                } else {
+                    writeln!(out, "{}", line(&name, &segment, coloured))?;
+                }
+            }
+            // utterance by utterance, so that a reader of a pipe need not wait
+            out.flush()?;
+            Ok(())
+        };
+        let heard = recording
+            .hear(raw, RATE, &mut |done, of| progress.tell(done, of), &mut |samples| detector.push(samples, &mut each));
+        let heard = match heard {
+            Ok(heard) => {
+                detector.finish(&mut each)?;
+                heard
+            }
+            Err(error) => {
+                progress.clear();
+                return Err(error);
+            }
+        };
+        progress.clear();
+        for warning in &heard.warnings {
+            terminal::warn(format_args!("{name}: {warning}"));
+        }
+        if args.json {
+            let duration_s = thousandths(heard.seconds);
+            let model = &self.model.header().name;
+            serde_json::to_writer(&mut out, &FileLine { file: &name, duration_s, model, segments: &segments })?;
+            writeln!(out)?;
+            out.flush()?;
+        }
+        if !found {
+            terminal::warn(format_args!("{name}: no voice found in {:.1} s of sound", heard.seconds));
+        }
+        Ok(found)
+    }
+
+    /// What a stretch of speech reads as; nothing where it is silent after all. What is longer than the model's longest
+    /// input is read in windows of that length that overlap by half or more, and their scores are averaged.
+    fn read(&mut self, utterance: Utterance<'_>) -> anyhow::Result<Option<Segment>> {
+        let recipe = self.model.recipe();
+        let other;
+        let samples = if recipe.rate == RATE {
+            utterance.samples
+        } else {
+            other = resample(&Audio::new(utterance.samples, 1, RATE)?, recipe.rate)?;
+            &other
+        };
+        let longest = (recipe.max_frames * recipe.hop - 1).max(1);
+        let count = if samples.len() <= longest {
+            1
+        } else {
+            1 + ((samples.len() - longest) as f64 / (longest as f64 * (1.0 - OVERLAP))).ceil() as usize
+        };
+        let length = samples.len().min(longest);
+        let mut sums = [0f32; Emotion::COUNT];
+        let mut labels = None;
+        for index in 0..count {
+            let start = (samples.len() - length) * index / (count - 1).max(1);
+            match self.preparer.prepare_into(&samples[start..start + length], &mut self.input) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Sound => continue,
+                Err(error) => return Err(error.into()),
+            }
+            let scores = self.model.read(&self.input)?;
+            for (emotion, score) in scores.iter() {
+                sums[emotion.index()] += score;
+            }
+            labels = Some(scores);
+        }
+        let Some(labels) = labels else { return Ok(None) };
+        let weights: Vec<_> = labels.iter().map(|(emotion, _)| (emotion, sums[emotion.index()])).collect();
+        let scores = Scores::from_weights(&weights)?;
+        Ok(Some(Segment {
+            start_s: thousandths(utterance.start_s()),
+            end_s: thousandths(utterance.end_s()),
+            emotion: scores.reading(self.min_score),
+            score: scores.top().1,
+            scores,
+        }))
+    }
+}
+
+/// Windows of `length` seconds every `hop` seconds, with their first sample; the last ends with the samples. One window
+/// when there are fewer samples.
+fn windows(samples: &[f32], length: f64, hop: f64) -> impl Iterator<Item = (usize, &[f32])> {
+    let in_samples = |seconds: f64| ((seconds * f64::from(RATE.0)).round() as usize).max(1);
+    let (length, hop) = (in_samples(length).min(samples.len()), in_samples(hop));
+    let last = samples.len() - length;
+    (0..=last.div_ceil(hop)).map(move |index| {
+        let start = (index * hop).min(last);
+        (start, &samples[start..start + length])
+    })
+}
+
+fn thousandths(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+fn line(file: &str, segment: &Segment, coloured: bool) -> String {
+    let mut scores: Vec<_> = segment.scores.iter().collect();
+    scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let (top, rest) = match segment.emotion {
+        Reading::Emotion(_) => (format!("{} {:.0} %", segment.emotion, 100.0 * segment.score), &scores[1..]),
+        Reading::Unsure => ("unsure".to_owned(), &scores[..]),
+    };
+    let rest: Vec<_> = rest.iter().take(2).map(|(e, s)| format!("{e} {:.0} %", 100.0 * s)).collect();
+    let (on, off) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    format!("{file}: {:.2}-{:.2} s reads as {on}{top:<14}{off} {}", segment.start_s, segment.end_s, rest.join(", "))
+}
+
+/// How far a recording is read, on stderr when that is a terminal.
+struct Progress<'a> {
+    name: &'a str,
+    shown: bool,
+    told: Instant,
+}
+
+impl<'a> Progress<'a> {
+    fn new(name: &'a str) -> Self {
+        Progress { name, shown: io::stderr().is_terminal(), told: Instant::now() }
+    }
+
+    fn tell(&mut self, done_s: f64, of_s: Option<f64>) {
+        if !self.shown || self.told.elapsed() < Duration::from_millis(250) {
+            return;
+        }
+        self.told = Instant::now();
+        let part = of_s
+            .filter(|of| *of > 0.0)
+            .map_or(String::new(), |of| format!(" of {of:.0} s ({:.0} %)", (100.0 * done_s / of).min(100.0)));
+        terminal::note_over(format_args!("{}: {done_s:.0} s{part} read", self.name));
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            terminal::note_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_an_utterance() {
+        for (samples, length, hop, starts) in [
+            (16_000, 2.0, 1.0, vec![0]),
+            (48_000, 2.0, 1.0, vec![0, 16_000]),
+            (50_000, 2.0, 1.0, vec![0, 16_000, 18_000]),
+            (32_000, 2.0, 0.5, vec![0]),
+            (0, 1.0, 1.0, vec![0]),
+        ] {
+            let sound = vec![0.0; samples];
+            let found: Vec<_> = windows(&sound, length, hop).map(|(start, _)| start).collect();
+            assert_eq!(found, starts, "{samples} samples");
+        }
+    }
+}
