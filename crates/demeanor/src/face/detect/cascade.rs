@@ -134,6 +134,13 @@ impl Cascade {
         (usize::from(self.width), usize::from(self.height))
     }
 
+    /// The same cascade without its last stages: it lets more windows pass.
+    #[cfg(test)]
+    pub(super) fn of_stages(mut self, count: usize) -> Self {
+        self.stages.truncate(count);
+        self
+    }
+
     /// How many stages a window must pass, at least 1.
     pub fn stages(&self) -> usize {
         self.stages.len()
@@ -347,4 +354,110 @@ fn least_varied(area: f64) -> f64 {
         least += 1.0;
     }
     least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of(bytes: &[u8]) -> ErrorKind {
+        Cascade::from_bytes(bytes).unwrap_err().kind()
+    }
+
+    /// A cascade of one stage with one feature.
+    fn small(rects: &[[u8; 5]], window: u8, numbers: [f32; 4]) -> Vec<u8> {
+        let mut body = MAGIC.to_vec();
+        body.extend([window, window, 1, 0, 1, 0]);
+        body.extend(numbers[0].to_le_bytes());
+        body.push(rects.len() as u8);
+        body.extend(rects.as_flattened());
+        numbers[1..].iter().for_each(|n| body.extend(n.to_le_bytes()));
+        body
+    }
+
+    #[test]
+    fn the_embedded_cascade() {
+        let cascade = Cascade::from_bytes(super::super::FRONTAL).unwrap();
+        assert_eq!((cascade.window(), cascade.stages()), ((24, 24), 25));
+        assert_eq!(cascade.stages.iter().map(|s| s.stumps.len()).sum::<usize>(), 2913);
+    }
+
+    #[test]
+    fn truncated_or_altered_files_are_refused() {
+        let file = super::super::FRONTAL;
+        for len in (0..200).chain((200..file.len()).step_by(997)) {
+            assert_eq!(kind_of(&file[..len]), ErrorKind::Cascade, "{len} bytes");
+        }
+        for at in (0..200).chain((200..file.len()).step_by(997)) {
+            let mut altered = file.to_vec();
+            altered[at] ^= 4;
+            assert_eq!(kind_of(&altered), ErrorKind::Cascade, "byte {at}");
+        }
+        assert_eq!(kind_of(&[file, &[0]].concat()), ErrorKind::Cascade);
+    }
+
+    #[test]
+    fn what_a_sealed_file_says_is_checked() {
+        let body = &super::super::FRONTAL[..super::super::FRONTAL.len() - SEAL];
+        assert!(Cascade::from_bytes(&Cascade::seal(body)).is_ok());
+        for len in (0..body.len()).step_by(211) {
+            assert_eq!(kind_of(&Cascade::seal(&body[..len])), ErrorKind::Cascade, "{len} bytes");
+        }
+        // altered bytes may make another cascade, but never a panic
+        for at in (0..400).chain((400..body.len()).step_by(131)) {
+            for value in [0, 1, 2, 23, 127, 128, 255] {
+                let mut altered = body.to_vec();
+                altered[at] = value;
+                if let Ok(cascade) = Cascade::from_bytes(&Cascade::seal(&altered)) {
+                    Plan::default().lay(&cascade, Layout { stride: 48, halved: true });
+                }
+            }
+        }
+        let edge = [[0, 0, 4, 4, 255], [0, 0, 2, 4, 2]];
+        let good = small(&edge, 24, [0.5, 0.1, 1.0, -1.0]);
+        assert!(Cascade::from_bytes(&Cascade::seal(&good)).is_ok());
+        let inf = f32::INFINITY;
+        for (what, body) in [
+            ("trailing bytes", [&good[..], &[0]].concat()),
+            ("no rectangle", small(&[], 24, [0.5, 0.1, 1.0, -1.0])),
+            ("four rectangles", small(&[edge[0]; 4], 24, [0.5, 0.1, 1.0, -1.0])),
+            ("beyond the window", small(&[[21, 0, 4, 4, 255], edge[1]], 24, [0.5, 0.1, 1.0, -1.0])),
+            ("beyond 255", small(&[[250, 0, 20, 4, 255], edge[1]], 24, [0.5, 0.1, 1.0, -1.0])),
+            ("empty rectangle", small(&[[1, 0, 0, 4, 255], edge[1]], 24, [0.5, 0.1, 1.0, -1.0])),
+            ("unknown form", small(&[edge[0], [0, 0, 3, 3, 2]], 24, [0.5, 0.1, 1.0, -1.0])),
+            ("unknown weight", small(&[edge[0], [0, 0, 2, 4, 5]], 24, [0.5, 0.1, 1.0, -1.0])),
+            ("window of 2", small(&edge, 2, [0.5, 0.1, 1.0, -1.0])),
+            ("window of 200", small(&edge, 200, [0.5, 0.1, 1.0, -1.0])),
+            ("threshold", small(&edge, 24, [f32::NAN, 0.1, 1.0, -1.0])),
+            ("feature's threshold", small(&edge, 24, [0.5, inf, 1.0, -1.0])),
+            ("vote", small(&edge, 24, [0.5, 0.1, 1.0, -inf])),
+            ("nothing", Vec::new()),
+        ] {
+            assert_eq!(kind_of(&Cascade::seal(&body)), ErrorKind::Cascade, "{what}");
+        }
+    }
+
+    #[test]
+    fn turned_chess_boards_keep_their_votes() {
+        // -v < t: below; both signs of the same board
+        let rects = |x| [[0, 0, 8, 8, 255], [x, 0, 4, 4, 2], [4 - x, 4, 4, 4, 2]];
+        for (x, turned) in [(0, false), (4, true)] {
+            let body = small(&rects(x), 24, [0.5, 0.25, 1.0, -1.0]);
+            let cascade = Cascade::from_bytes(&Cascade::seal(&body)).unwrap();
+            let Stump { form, rule } = &cascade.stages[0].stumps[0];
+            assert!(matches!(form, Form::Quad(_)));
+            let vote = |v: f32| if v < rule.threshold { rule.below } else { rule.above };
+            for v in [-0.5f32, 0.25f32.next_down(), 0.25, 0.25f32.next_up(), 0.5] {
+                let expected = if v < 0.25 { 1.0 } else { -1.0 };
+                assert_eq!(vote(if turned { -v } else { v }), expected, "{v}");
+            }
+        }
+    }
+
+    #[test]
+    fn flat_windows_are_those_of_opencv() {
+        let varied = |v: f64| 484.0 * f64::from((1.0 / v.sqrt()) as f32) < 0.1;
+        let least = least_varied(484.0);
+        assert!(varied(least) && !varied(least - 1.0) && !varied(least - 1e3) && !varied(1.0), "{least}");
+    }
 }

@@ -153,3 +153,49 @@ impl Group {
             && (other.count > self.count.max(3) || self.count < 3)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(candidates: &[[i32; 4]], min_neighbours: u32) -> Vec<([i32; 4], u32)> {
+        let mut candidates: Vec<_> =
+            candidates.iter().map(|&[x, y, width, height]| Candidate { x, y, width, height }).collect();
+        let mut found = Vec::new();
+        Grouper::default().group(&mut candidates, min_neighbours, &mut found);
+        let numbers = |r: Region| [r.x as i32, r.y as i32, r.width as i32, r.height as i32];
+        found.into_iter().map(|d| (numbers(d.region), d.neighbours)).collect()
+    }
+
+    #[test]
+    fn as_opencv_groups() {
+        // cv2.groupRectangles(..., eps=0.2) of OpenCV 4.14
+        let near = [[10, 10, 40, 40], [12, 11, 41, 41], [11, 13, 43, 43], [100, 90, 30, 30]];
+        assert_eq!(group(&near, 1), [([11, 11, 41, 41], 3)]);
+        assert_eq!(group(&near, 2), [([11, 11, 41, 41], 3)]);
+        assert_eq!(group(&near, 3), []);
+        assert_eq!(group(&near, 0).len(), 4);
+        assert_eq!(group(&[], 3), []);
+        // similarity is handed on
+        let chain = [[0, 0, 40, 40], [8, 0, 40, 40], [16, 0, 40, 40], [24, 0, 40, 40]];
+        assert_eq!(group(&chain, 2), [([12, 0, 40, 40], 4)]);
+        // a small group within a larger one goes when the larger counts more, at least 4 or more than it
+        let inner = [[20, 20, 20, 20], [20, 20, 20, 20], [20, 20, 20, 20]];
+        let outer = [[0, 0, 60, 60]; 4];
+        assert_eq!(group(&[&inner[..], &outer[..]].concat(), 1), [([0, 0, 60, 60], 4)]);
+        assert_eq!(group(&[&inner[..], &outer[..3]].concat(), 1).len(), 2);
+        assert_eq!(group(&[&inner[..2], &outer[..2]].concat(), 1), [([0, 0, 60, 60], 2)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn order_does_not_matter(mut boxes in proptest::collection::vec((0..200i32, 0..200i32, 24..60i32), 1..60), by in 0..60usize) {
+            let squares = |boxes: &[(i32, i32, i32)]| boxes.iter().map(|&(x, y, s)| [x, y, s, s]).collect::<Vec<_>>();
+            let expected = group(&squares(&boxes), 1);
+            let by = by % boxes.len();
+            boxes.rotate_left(by);
+            boxes.reverse();
+            proptest::prop_assert_eq!(group(&squares(&boxes), 1), expected);
+        }
+    }
+}

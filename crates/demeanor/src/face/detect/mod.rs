@@ -183,11 +183,11 @@ impl Detector {
             grey::row(frame, top + y, left, row);
         }
         let picture = Picture { grey: &self.grey, width, height };
-        // one stride for all sizes, so that the cascade is laid out once
+        // one stride for all sizes, also of smaller areas, so that the cascade is laid out once
         let widest = self.scales.first().map_or(0, |&scale| shrunk(width, scale));
-        let stride = stride(widest + 1);
+        let stride = stride(widest + 1).max(self.plans[0].layout.stride).max(self.plans[1].layout.stride);
         self.candidates.clear();
-        // OpenCV splits the rows into stripes by the width of the first level; see `Rows`
+        // OpenCV splits the rows into stripes by the width of the first level; see `LevelSearch::rows`
         let stripes = (widest + 1).saturating_sub(self.cascade.window().0).div_ceil(32);
         for &scale in &self.scales {
             let halved = scale < 2.0;
@@ -271,6 +271,8 @@ impl LevelSearch<'_> {
         let step = if self.plan.layout.halved { 2 } else { 1 };
         let across = (width + 1).saturating_sub(window_width).div_ceil(step);
         let down = self.rows(height, step);
+        passed.clear();
+        passed.reserve(across);
         level.begin(picture, width, height, self.plan.layout);
         let side = |of: usize| (of as f32 * self.scale).round_ties_even() as i32;
         for y in (0..down).step_by(step) {
@@ -292,5 +294,177 @@ impl LevelSearch<'_> {
         let rows = (height + 1).saturating_sub(self.cascade.window().1);
         let stripe = (rows / step).div_ceil(self.stripes.max(1)).max(1) * step;
         rows.min(stripe * self.stripes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::PixelLayout;
+
+    /// Blobs and edges of a seed: many windows pass a few stages, some pass many.
+    fn scenery(seed: u32, width: usize, height: usize) -> Vec<u8> {
+        let hash = |a: u32, b: u32| {
+            let mut v = seed.wrapping_mul(0x9E37_79B9) ^ a.wrapping_mul(0x85EB_CA6B) ^ b.wrapping_mul(0xC2B2_AE35);
+            v ^= v >> 16;
+            v = v.wrapping_mul(0x2C1B_3C6D);
+            (v >> 16 & 255) as usize
+        };
+        (0..width * height)
+            .map(|i| {
+                let (x, y) = (i % width, i / width);
+                let size = 9 + seed as usize * 3;
+                let at = |dx, dy| hash((x / size + dx) as u32, (y / size + dy) as u32);
+                let (u, v) = (x % size, y % size);
+                let top = at(0, 0) * (size - u) + at(1, 0) * u;
+                let bottom = at(0, 1) * (size - u) + at(1, 1) * u;
+                ((top * (size - v) + bottom * v) / (size * size)) as u8
+            })
+            .collect()
+    }
+
+    /// A detector that lets many windows pass.
+    fn lax() -> Detector {
+        Detector::new(Cascade::from_bytes(FRONTAL).unwrap().of_stages(5))
+    }
+
+    fn grey(pixels: &[u8], width: usize, height: usize) -> Frame<'_> {
+        Frame::new(pixels, width, height, PixelLayout::Grey8).unwrap()
+    }
+
+    #[test]
+    fn all_forms_agree() {
+        for (seed, width, height) in [(1, 203, 97), (2, 320, 240), (3, 131, 260), (4, 64, 64), (0, 25, 24)] {
+            let pixels = scenery(seed, width, height);
+            let mut lists = Vec::new();
+            for form in Form::usable() {
+                let mut detector = lax();
+                detector.form = form;
+                let settings =
+                    DetectSettings { scale_factor: 1.05, min_neighbours: 0, min_face_px: 0, max_face_px: None };
+                let mut found = Vec::new();
+                detector.detect(&grey(&pixels, width, height), &settings, &mut found).unwrap();
+                lists.push((form, found));
+            }
+            for (form, found) in &lists {
+                assert_eq!(*found, lists[0].1, "{form:?}, {width}x{height}");
+                assert!(found.len() > 50 || width < 100, "{}", found.len());
+            }
+        }
+    }
+
+    #[test]
+    fn frames_of_any_size() {
+        let mut detector = Detector::frontal().unwrap();
+        let mut found = vec![Region { x: 0.0, y: 0.0, width: 1.0, height: 1.0 }];
+        for (width, height) in
+            [(1, 1), (1, 500), (23, 24), (24, 23), (24, 24), (25, 24), (3840, 2160), (47, 3000), (2, 2)]
+        {
+            let pixels = scenery(1, width, height);
+            for min_face_px in [if width < 3000 { 0 } else { 400 }, 200] {
+                let settings = DetectSettings { min_face_px, ..DetectSettings::live() };
+                detector.detect(&grey(&pixels, width, height), &settings, &mut found).unwrap();
+                for r in &found {
+                    assert!(r.x >= 0.0 && r.y >= 0.0 && r.width >= 24.0);
+                    assert!(r.x + r.width <= width as f32 + 2.0 && r.y + r.height <= height as f32 + 2.0, "{r:?}");
+                }
+            }
+        }
+        assert!(found.is_empty());
+    }
+
+    #[test]
+    fn an_area_is_searched_like_a_picture_of_its_own() {
+        let (width, height) = (400, 300);
+        let pixels = scenery(2, width, height);
+        let cut: Vec<u8> = (40..240).flat_map(|y| pixels[y * width + 70..][..260].to_vec()).collect();
+        let settings = DetectSettings { min_neighbours: 0, ..DetectSettings::default() };
+        let mut detector = lax();
+        let (mut within, mut alone) = (Vec::new(), Vec::new());
+        // the larger picture first, so that its layout is kept for the smaller one
+        detector.detect(&grey(&pixels, width, height), &settings, &mut within).unwrap();
+        assert!(!within.is_empty());
+        let area = Region { x: 70.0, y: 40.0, width: 260.0, height: 200.0 };
+        detector.detect_within(&grey(&pixels, width, height), &area, &settings, &mut within).unwrap();
+        lax().detect(&grey(&cut, 260, 200), &settings, &mut alone).unwrap();
+        assert!(!alone.is_empty());
+        let moved: Vec<_> = alone.iter().map(|r| Region { x: r.x + 70.0, y: r.y + 40.0, ..*r }).collect();
+        assert_eq!(within, moved);
+        let outside = [
+            (1000.0, 1000.0, 50.0, 50.0),
+            (-500.0, -10.0, 100.0, 100.0),
+            (f32::NAN, 0.0, 100.0, 100.0),
+            (10.0, 10.0, f32::NAN, -5.0),
+            (10.0, 10.0, -50.0, 100.0),
+        ];
+        for (x, y, width, height) in outside {
+            let area = Region { x, y, width, height };
+            detector.detect_within(&grey(&pixels, 400, 300), &area, &settings, &mut within).unwrap();
+            assert!(within.is_empty(), "{area:?}");
+        }
+        let all = Region { x: -1e30, y: f32::MIN, width: f32::INFINITY, height: f32::INFINITY };
+        detector.detect_within(&grey(&pixels, 400, 300), &all, &settings, &mut within).unwrap();
+        detector.detect(&grey(&pixels, 400, 300), &settings, &mut alone).unwrap();
+        assert_eq!(within, alone);
+    }
+
+    #[test]
+    fn every_layout_finds_the_same() {
+        let (width, height) = (160, 120);
+        let pixels = scenery(2, width, height);
+        let settings = DetectSettings { min_neighbours: 0, min_face_px: 24, ..DetectSettings::default() };
+        let mut detector = lax();
+        let mut expected = Vec::new();
+        detector.detect(&grey(&pixels, width, height), &settings, &mut expected).unwrap();
+        assert!(!expected.is_empty());
+        for layout in [PixelLayout::Rgb8, PixelLayout::Bgr8, PixelLayout::Rgba8] {
+            let row = width * layout.bytes();
+            let stride = row + 13;
+            let mut data = vec![77; stride * height];
+            for (to, from) in data.chunks_mut(stride).zip(pixels.chunks(width)) {
+                for (to, &from) in to[..row].chunks_mut(layout.bytes()).zip(from) {
+                    to.fill(from);
+                }
+            }
+            let frame = Frame::with_stride(&data, width, height, stride, layout).unwrap();
+            let mut found = Vec::new();
+            detector.detect(&frame, &settings, &mut found).unwrap();
+            assert_eq!(found, expected, "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_within_minimum_and_maximum() {
+        let pixels = scenery(2, 300, 300);
+        let mut detector = lax();
+        let mut found = Vec::new();
+        for (min, max) in [(0, None), (60, None), (0, Some(50)), (40, Some(90))] {
+            let settings =
+                DetectSettings { min_neighbours: 0, min_face_px: min, max_face_px: max, ..DetectSettings::default() };
+            detector.detect(&grey(&pixels, 300, 300), &settings, &mut found).unwrap();
+            assert!(found.iter().all(|r| r.width >= min as f32 && max.is_none_or(|max| r.width <= max as f32)));
+            assert!(!detector.scales.is_empty());
+        }
+        // the nearest size where none of the ladder fits, as OpenCV has it; nothing where the picture is too small
+        let settings =
+            DetectSettings { scale_factor: 1.5, min_face_px: 70, max_face_px: Some(72), ..DetectSettings::default() };
+        detector.detect(&grey(&pixels, 300, 300), &settings, &mut found).unwrap();
+        assert_eq!(detector.scales, [3.375]);
+        let settings = DetectSettings { min_face_px: 301, ..settings };
+        detector.detect(&grey(&pixels, 300, 300), &settings, &mut found).unwrap();
+        assert!(detector.scales.is_empty() && found.is_empty());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let mut detector = Detector::frontal().unwrap();
+        for scale_factor in [f32::NAN, f32::INFINITY, 1.0, 0.5, -2.0, 1.001, 100.0] {
+            let settings = DetectSettings { scale_factor, ..DetectSettings::default() };
+            let error = detector.detect(&grey(&[0], 1, 1), &settings, &mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Setting);
+            assert!(error.to_string().contains("expected 1.01 to 10"), "{error}");
+        }
+        let factor = |scale_factor| DetectSettings { scale_factor, ..DetectSettings::default() }.factor().unwrap();
+        assert_eq!([factor(1.1), factor(1.05), factor(1.2)], [1.1, 1.05, 1.2]);
     }
 }
