@@ -160,21 +160,29 @@ wide! {
 wide! {
     /// The gradient of pooled values to the first largest of the values they came from; the rest get 0.
     pub fn unpool_row(from: &[Half], row: usize, rows: usize, step: usize, channels: usize, gradient: &[Half], to: &mut [Half]) {
+        // 32 channels at a time, so that what is left of each stays in registers
         for (x, gradient) in gradient.chunks_exact(channels).enumerate() {
-            for c in 0..channels {
-                let mut top = f32::NEG_INFINITY;
+            for (block, gradient) in gradient.as_chunks::<32>().0.iter().enumerate() {
+                let at = |dy: usize, dx: usize| dy * row + (x * step + dx) * channels + 32 * block;
+                let mut top = [f32::NEG_INFINITY; 32];
                 for dy in 0..rows {
                     for dx in 0..step {
-                        top = top.max(full(from[dy * row + (x * step + dx) * channels + c]));
+                        let values: &[Half; 32] = from[at(dy, dx)..].first_chunk().unwrap_or(&[0; 32]);
+                        for c in 0..32 {
+                            top[c] = top[c].max(full(values[c]));
+                        }
                     }
                 }
-                let mut left = gradient[c];
+                let mut left = *gradient;
                 for dy in 0..rows {
                     for dx in 0..step {
-                        let at = dy * row + (x * step + dx) * channels + c;
-                        let is_top = full(from[at]) == top;
-                        to[at] = if is_top { left } else { 0 };
-                        left = if is_top { 0 } else { left };
+                        let values: &[Half; 32] = from[at(dy, dx)..].first_chunk().unwrap_or(&[0; 32]);
+                        let Some(to) = to[at(dy, dx)..].first_chunk_mut::<32>() else { continue };
+                        for c in 0..32 {
+                            let is_top = if full(values[c]) == top[c] { u16::MAX } else { 0 };
+                            to[c] = left[c] & is_top;
+                            left[c] &= !is_top;
+                        }
                     }
                 }
             }
@@ -401,12 +409,14 @@ mod tests {
     #[test]
     fn a_pool_and_its_gradient() {
         let value = |v: f32| half(v);
-        let from: Vec<Half> = [1.0, 5.0, 2.0, 5.0].map(value).to_vec();
-        let mut to = vec![0; 1];
-        pool_row(&from, 2, 2, 2, 1, &mut to);
-        assert_eq!(full(to[0]), 5.0);
-        let mut gradient = vec![1; 4];
-        unpool_row(&from, 2, 2, 2, 1, &[value(3.0)], &mut gradient);
-        assert_eq!(gradient.iter().map(|&g| full(g)).collect::<Vec<_>>(), [0.0, 3.0, 0.0, 0.0]);
+        let from: Vec<Half> = [1.0, 5.0, 2.0, 5.0].iter().flat_map(|&v| [value(v); 32]).collect();
+        let mut to = vec![0; 32];
+        pool_row(&from, 64, 2, 2, 32, &mut to);
+        assert!(to.iter().all(|&t| full(t) == 5.0));
+        let mut gradient = vec![1; 128];
+        unpool_row(&from, 64, 2, 2, 32, &[value(3.0); 32], &mut gradient);
+        for (pixel, expected) in gradient.chunks_exact(32).zip([0.0, 3.0, 0.0, 0.0]) {
+            assert!(pixel.iter().all(|&g| full(g) == expected));
+        }
     }
 }

@@ -603,6 +603,13 @@ mod tests {
     }
 
     #[test]
+    fn gradients_over_several_groups_of_pictures() {
+        let c = |pool| Layer::Conv(conv(40, [3, 3], [1, 1], Norm::BeforeRelu, pool));
+        let layers = [c(None), c(Some([2, 2])), c(Some([2, 2])), Layer::GlobalAverage, dense(5, false)];
+        check(&layers, &batch(5, 48, 48, vec![]), Form::detect(), 0.08);
+    }
+
+    #[test]
     fn gradients_of_the_papers_order() {
         let layers = [
             Layer::Conv(conv(16, [3, 3], [1, 1], Norm::AfterRelu, Some([2, 2]))),
