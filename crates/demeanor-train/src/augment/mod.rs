@@ -1,3 +1,4 @@
 //! Edits that make more of the training examples, before they are prepared.
 
 pub mod faces;
+pub mod speech;

@@ -1,18 +1,21 @@
 //! Examples to batches: edited, prepared by the library's own preparation, one batch ahead of the network.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use demeanor::face::prepare::{FaceInput, FaceRecipe, prepare_into};
+use demeanor::speech::prepare::{Features, Preparer, SpeechRecipe};
 use demeanor::{Emotion, Error, ErrorKind, Frame, PixelLayout, Result};
 use rand::RngExt;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rayon::prelude::*;
 
 use super::faces::{FaceSet, PIXELS, SIDE};
+use super::speech::SpeechSet;
 use super::stream;
 use crate::augment::faces::FaceAugment;
+use crate::augment::speech::{Noise, SpeechAugment, mix_voices};
 use crate::engine::Batch;
 
 /// Prepared inputs with what the network should say of them.
@@ -161,6 +164,153 @@ impl Source for FaceSource {
     }
 }
 
+/// Speech as a source of batches: `[count, rows, widest]`, with each clip's frames in `widths`.
+#[derive(Debug)]
+pub struct SpeechSource {
+    set: Arc<SpeechSet>,
+    recipe: SpeechRecipe,
+    labels: Vec<Emotion>,
+    augment: Option<SpeechAugment>,
+    /// Clips that babble is made of and that voices are mixed with: training clips only.
+    others: Vec<usize>,
+    /// Features of clips whose samples were not edited, kept once computed.
+    kept: Vec<OnceLock<Vec<f32>>>,
+}
+
+impl SpeechSource {
+    /// Clips of a set, prepared by a recipe (with the means and deviations that the model will have). `others` are the
+    /// training clips, which babble is made of.
+    pub fn new(
+        set: Arc<SpeechSet>,
+        recipe: SpeechRecipe,
+        labels: Vec<Emotion>,
+        augment: Option<SpeechAugment>,
+        others: Vec<usize>,
+    ) -> Self {
+        let kept = (0..set.clips.len()).map(|_| OnceLock::new()).collect();
+        let others = others.into_iter().filter(|&i| i < set.clips.len()).collect();
+        SpeechSource { set, recipe, labels, augment, others, kept }
+    }
+
+    fn label(&self, index: usize) -> Result<usize> {
+        let clip = &self.set.clips[index];
+        self.labels.iter().position(|&l| l == clip.emotion).ok_or_else(|| {
+            Error::new(ErrorKind::Label, format!("{} is labelled {}, which is no output", clip.name, clip.emotion))
+        })
+    }
+
+    /// Edited features of a clip, frame by frame, as the network will see them; adds to its target.
+    fn clip(
+        &self,
+        index: usize,
+        number: u64,
+        place: Place,
+        target: &mut [f32],
+        preparer: &mut Preparer,
+    ) -> Result<Vec<f32>> {
+        let clip = &self.set.clips[index];
+        let rows = self.recipe.rows();
+        target[self.label(index)?] += 1.0;
+        let mut values = Vec::new();
+        if let Some(augment) = &self.augment {
+            let mut random = stream(place.seed, place.epoch, number);
+            let mut mixing = stream(place.seed ^ MIXING, place.epoch, number);
+            let mut samples = clip.samples.clone();
+            let mut edited = false;
+            if let Some(keep) = augment.mix(&mut mixing)
+                && let Some(&other) = self.others.choose(&mut mixing)
+            {
+                mix_voices(&mut samples, &self.set.clips[other].samples, keep);
+                target.iter_mut().for_each(|t| *t *= keep);
+                target[self.label(other)?] += 1.0 - keep;
+                edited = true;
+            }
+            let others: Vec<&[f32]> = if augment.noise_kinds.contains(&Noise::Babble) {
+                self.others.iter().map(|&i| self.set.clips[i].samples.as_slice()).collect()
+            } else {
+                Vec::new()
+            };
+            edited |= augment.apply(&mut samples, &others, &mut random);
+            if edited {
+                preparer.features(&samples, &mut values)?;
+            } else {
+                values.clone_from(self.unedited(index, preparer)?);
+            }
+            if augment.edits_features() {
+                let log_mel = matches!(self.recipe.features, Features::LogMel { .. });
+                let most = self.recipe.max_frames;
+                augment.apply_to_features(&mut values, rows, most, log_mel, &self.recipe.mean, &mut random);
+            }
+        } else {
+            values.clone_from(self.unedited(index, preparer)?);
+        }
+        if !self.recipe.mean.is_empty() {
+            for frame in values.chunks_exact_mut(rows) {
+                for ((value, mean), deviation) in frame.iter_mut().zip(&self.recipe.mean).zip(&self.recipe.deviation) {
+                    *value = (*value - mean) / deviation;
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    fn unedited(&self, index: usize, preparer: &mut Preparer) -> Result<&Vec<f32>> {
+        if self.kept[index].get().is_none() {
+            let mut values = Vec::new();
+            preparer.features(&self.set.clips[index].samples, &mut values)?;
+            // Another thread may have been faster; its values are the same.
+            let _ = self.kept[index].set(values);
+        }
+        self.kept[index].get().ok_or_else(|| Error::new(ErrorKind::Data, "features were lost"))
+    }
+}
+
+impl Source for SpeechSource {
+    fn labels(&self) -> &[Emotion] {
+        &self.labels
+    }
+
+    fn batch(&self, indices: &[usize], place: Place) -> Result<LabelledBatch> {
+        let (count, outputs, rows) = (indices.len(), self.labels.len(), self.recipe.rows());
+        if let Some(&index) = indices.iter().find(|&&i| i >= self.set.clips.len()) {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("there is no clip {index} in a set of {}", self.set.clips.len()),
+            ));
+        }
+        let mut targets = vec![0.0; count * outputs];
+        let clips: Vec<Vec<f32>> = indices
+            .par_iter()
+            .zip(targets.par_chunks_exact_mut(outputs))
+            .enumerate()
+            .map_init(
+                || Preparer::new(&self.recipe),
+                |preparer, (i, (&index, target))| {
+                    let preparer = preparer.as_mut().map_err(|e| Error::new(e.kind(), e.to_string()))?;
+                    self.clip(index, place.first + i as u64, place, target, preparer).map_err(|e| {
+                        Error::new(e.kind(), format!("{}: {e}", self.set.clips[index].name)).with_source(e)
+                    })
+                },
+            )
+            .collect::<Result<_>>()?;
+        let widths: Vec<usize> = clips.iter().map(|c| c.len() / rows).collect();
+        let width = widths.iter().copied().max().unwrap_or_default();
+        let mut values = vec![0.0; count * rows * width];
+        values.par_chunks_exact_mut((rows * width).max(1)).zip(&clips).for_each(|(plane, clip)| {
+            for (t, frame) in clip.chunks_exact(rows).enumerate() {
+                for (row, &value) in plane.chunks_exact_mut(width).zip(frame) {
+                    row[t] = value;
+                }
+            }
+        });
+        Ok(LabelledBatch {
+            batch: Batch { count, height: rows, width, values, widths },
+            targets,
+            indices: indices.to_vec(),
+        })
+    }
+}
+
 /// The order in which an epoch visits examples: a shuffle that depends on seed and epoch alone.
 pub fn shuffled(indices: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
     let mut order = indices.to_vec();
@@ -205,5 +355,143 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.receiver.recv().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Split;
+    use crate::data::faces::FacePicture;
+    use crate::data::speech::SpeechClip;
+    use demeanor::face::prepare::{Scaling, prepare};
+    use demeanor::speech::prepare::Level;
+    use demeanor::{Hz, speech};
+
+    fn faces() -> Arc<FaceSet> {
+        let pictures = (0..20)
+            .map(|i| FacePicture {
+                pixels: Box::new(std::array::from_fn(|p| ((p * (i + 3)) % 251) as u8)),
+                emotion: Emotion::FER[i % 7],
+                votes: None,
+                split: Split::Train,
+                name: format!("{i}"),
+                row: None,
+                twin_in: [false; 3],
+            })
+            .collect();
+        Arc::new(FaceSet { pictures, notes: Vec::new() })
+    }
+
+    fn face_source(augment: Option<FaceAugment>) -> FaceSource {
+        FaceSource {
+            set: faces(),
+            recipe: FaceRecipe { size: 48, scaling: Scaling::Standardise, margin: 0.0 },
+            labels: Emotion::FER.to_vec(),
+            augment,
+            targets: FaceTargets::Label,
+        }
+    }
+
+    #[test]
+    fn without_edits_a_batch_is_what_the_library_prepares() {
+        let source = face_source(None);
+        let batch = source.batch(&[3, 11], Place { seed: 0, epoch: 0, first: 0 }).unwrap();
+        for (picture, values) in [3, 11].iter().zip(batch.batch.values.chunks_exact(48 * 48)) {
+            let input = prepare(&source.set.pictures[*picture].frame().unwrap(), None, &source.recipe).unwrap();
+            assert_eq!(input.values(), values);
+        }
+        assert_eq!(batch.targets[..7], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+        assert!(source.batch(&[20], Place { seed: 0, epoch: 0, first: 0 }).is_err());
+    }
+
+    #[test]
+    fn batches_do_not_depend_on_threads_and_targets_sum_to_1() {
+        let augment = FaceAugment { rotate_deg: 20.0, mixup: 0.3, cutmix: 1.0, erase: 0.5, ..FaceAugment::default() };
+        let source: Arc<dyn Source> = Arc::new(face_source(Some(augment)));
+        let order = shuffled(&(0..20).collect::<Vec<_>>(), 5, 1);
+        let epoch = || -> Vec<LabelledBatch> {
+            Batches::start(source.clone(), order.clone(), 6, 5, 1).unwrap().map(Result::unwrap).collect()
+        };
+        let all = epoch();
+        let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let alone = single.install(|| source.batch(&order[6..12], Place { seed: 5, epoch: 1, first: 6 }).unwrap());
+        assert_eq!(all.iter().map(|b| b.batch.count).collect::<Vec<_>>(), [6, 6, 6, 2]);
+        assert_eq!((&all[1].batch.values, &all[1].targets), (&alone.batch.values, &alone.targets));
+        for row in all.iter().flat_map(|b| b.targets.chunks_exact(7)) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{row:?}");
+        }
+        assert!(Batches::start(source, order, 0, 0, 0).is_err());
+    }
+
+    fn speech_source(augment: Option<SpeechAugment>) -> SpeechSource {
+        let clips = (0..6)
+            .map(|i| SpeechClip {
+                samples: (0..8000 + 1000 * i)
+                    .map(|t| ((t * (i + 7)) as f32 * 0.01).sin() * (t as f32 * 0.001).cos())
+                    .collect(),
+                emotion: Emotion::RAVDESS[i],
+                speaker: None,
+                sex: None,
+                name: format!("{i}.wav"),
+                same_as: None,
+            })
+            .collect();
+        let set = Arc::new(SpeechSet { clips, ..SpeechSet::default() });
+        let mut recipe = SpeechRecipe {
+            rate: Hz(16_000),
+            trim_db: Some(30.0),
+            level: Level::Peak,
+            frame: 400,
+            hop: 160,
+            fft: 512,
+            features: Features::LogMel { bands: 64, floor: 1e-4 },
+            max_frames: 300,
+            mean: Vec::new(),
+            deviation: Vec::new(),
+        };
+        (recipe.mean, recipe.deviation) = set.statistics(&[0, 1, 2, 3, 4, 5], &recipe).unwrap();
+        SpeechSource::new(set, recipe, Emotion::RAVDESS.to_vec(), augment, vec![0, 1, 2])
+    }
+
+    #[test]
+    fn a_batch_of_speech_is_what_the_library_prepares_turned_and_padded() {
+        let source = speech_source(None);
+        let found = source.batch(&[0, 5], Place { seed: 0, epoch: 0, first: 0 }).unwrap();
+        let batch = &found.batch;
+        assert_eq!((batch.count, batch.height), (2, 64));
+        for (i, clip) in [0, 5].into_iter().enumerate() {
+            let input = speech::prepare::prepare(&source.set.clips[clip].samples, &source.recipe).unwrap();
+            assert_eq!(batch.widths[i], input.frames());
+            for row in 0..64 {
+                for t in 0..batch.width {
+                    let expected = if t < input.frames() { input.values()[t * 64 + row] } else { 0.0 };
+                    assert_eq!(batch.values[(i * 64 + row) * batch.width + t], expected);
+                }
+            }
+        }
+        assert_eq!(found.targets[8 + 5], 1.0);
+    }
+
+    #[test]
+    fn batches_of_speech_repeat_and_their_targets_sum_to_1() {
+        let augment = SpeechAugment {
+            speed_chance: 0.5,
+            noise_chance: 0.5,
+            noise_kinds: vec![Noise::Babble, Noise::White],
+            mixup: 0.5,
+            mel_warp: 0.1,
+            stretch: 0.15,
+            band_masks: 2,
+            time_masks: 2,
+            ..SpeechAugment::default()
+        };
+        let place = Place { seed: 3, epoch: 2, first: 0 };
+        let first = speech_source(Some(augment.clone())).batch(&[0, 1, 2, 3], place).unwrap();
+        let second = speech_source(Some(augment)).batch(&[0, 1, 2, 3], place).unwrap();
+        assert_eq!((first.batch.values, &first.targets), (second.batch.values, &second.targets));
+        for row in first.targets.chunks_exact(8) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{row:?}");
+        }
     }
 }

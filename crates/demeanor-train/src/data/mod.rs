@@ -2,6 +2,9 @@
 
 pub mod batches;
 pub mod faces;
+pub mod sound;
+pub mod speech;
+pub mod splits;
 pub mod table;
 pub mod twins;
 

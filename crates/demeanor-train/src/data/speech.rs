@@ -1,0 +1,559 @@
+//! RAVDESS and sets like it: recordings of single utterances, each with a label and, where known, a speaker.
+//!
+//! Three forms are read: the RAVDESS tree (`Actor_NN/03-01-EE-II-SS-RR-AA.wav` or `.flac`; Livingstone & Russo 2018),
+//! folders named by emotion, and a table `path,emotion,speaker`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use demeanor::speech::prepare::{Preparer, SpeechRecipe};
+use demeanor::{Emotion, Error, ErrorKind, Hz, Result};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{sound, table};
+
+/// The rate that recordings are kept at.
+pub const RATE: Hz = Hz(16_000);
+
+/// Folders within folders that are searched.
+const DEEPEST: usize = 6;
+
+/// Problems with rows of a table that are listed before reading stops.
+const MOST_PROBLEMS: usize = 20;
+
+/// The sex of a speaker, where a set tells it; only used to balance folds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sex {
+    /// Female.
+    Female,
+    /// Male.
+    Male,
+}
+
+/// A labelled recording.
+#[derive(Debug, Clone)]
+pub struct SpeechClip {
+    /// Mono samples at [`RATE`]; full scale is 1.
+    pub samples: Vec<f32>,
+    /// What it is labelled.
+    pub emotion: Emotion,
+    /// Who speaks, where known.
+    pub speaker: Option<String>,
+    /// The speaker's sex, where known.
+    pub sex: Option<Sex>,
+    /// File below the set's folder.
+    pub name: String,
+    /// Index of an earlier clip with the very same samples.
+    pub same_as: Option<usize>,
+}
+
+impl SpeechClip {
+    /// File name without folders and ending, by which split lists name a clip.
+    pub fn stem(&self) -> &str {
+        let file = self.name.rsplit('/').next().unwrap_or_default();
+        file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+    }
+}
+
+/// What the name of a RAVDESS file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RavdessName {
+    /// 1 full video, 2 video only, 3 sound only.
+    pub modality: u8,
+    /// 1 speech, 2 song.
+    pub channel: u8,
+    /// The emotion that is acted.
+    pub emotion: Emotion,
+    /// 1 normal, 2 strong.
+    pub intensity: u8,
+    /// 1 "Kids are talking by the door", 2 "Dogs are sitting by the door".
+    pub sentence: u8,
+    /// First or second repetition.
+    pub repetition: u8,
+    /// 1 to 24; odd ones are men, even ones women.
+    pub actor: u8,
+}
+
+impl RavdessName {
+    /// Reads a file name without its ending, such as `03-01-06-01-02-01-12`; none when it is no such name.
+    pub fn read(stem: &str) -> Option<Self> {
+        let mut fields = [0_u8; 7];
+        let mut words = stem.split('-');
+        for field in &mut fields {
+            let word = words.next().filter(|w| w.len() == 2 && w.bytes().all(|b| b.is_ascii_digit()))?;
+            *field = word.parse().ok()?;
+        }
+        let [modality, channel, emotion, intensity, sentence, repetition, actor] = fields;
+        let ranges = [(modality, 3), (channel, 2), (intensity, 2), (sentence, 2), (repetition, 2), (actor, 24)];
+        if words.next().is_some() || ranges.iter().any(|&(value, most)| value == 0 || value > most) {
+            return None;
+        }
+        let emotion = *Emotion::RAVDESS.get(usize::from(emotion).checked_sub(1)?)?;
+        Some(RavdessName { modality, channel, emotion, intensity, sentence, repetition, actor })
+    }
+
+    /// The actor's sex: odd numbers are men.
+    pub fn sex(&self) -> Sex {
+        if self.actor % 2 == 1 { Sex::Male } else { Sex::Female }
+    }
+}
+
+/// Files of a set that are not speech clips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Songs of RAVDESS.
+    pub songs: usize,
+    /// Films of RAVDESS: pictures without sound, or sound that the sound-only files hold as well.
+    pub videos: usize,
+    /// Sound files that belong to no emotion.
+    pub unlabelled: usize,
+    /// Files that could not be decoded.
+    pub broken: usize,
+}
+
+impl LeftOut {
+    /// All together.
+    pub fn total(&self) -> usize {
+        self.songs + self.videos + self.unlabelled + self.broken
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = [
+            (self.songs, "songs"),
+            (self.videos, "videos"),
+            (self.unlabelled, "recordings without an emotion"),
+            (self.broken, "broken files"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+        f.write_str(&if parts.is_empty() { "nothing".into() } else { parts.join(", ") })
+    }
+}
+
+/// A set of labelled recordings.
+#[derive(Debug, Clone, Default)]
+pub struct SpeechSet {
+    /// The recordings, by speaker and name.
+    pub clips: Vec<SpeechClip>,
+    /// What was left out.
+    pub left_out: LeftOut,
+    /// Whether all names are those of RAVDESS.
+    pub is_ravdess: bool,
+    /// What the user should know of how the set was read.
+    pub notes: Vec<String>,
+}
+
+/// A recording that is still to be decoded.
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    path: PathBuf,
+    name: String,
+    emotion: Emotion,
+    speaker: Option<String>,
+    sex: Option<Sex>,
+}
+
+impl SpeechSet {
+    /// Loads a folder (a RAVDESS tree, or `EMOTION/*.wav`, also with folders of speakers above or below) or a table
+    /// (`.csv` with the columns `path,emotion,speaker`; paths are relative to the table), decoding on all cores.
+    ///
+    /// A recording that cannot be decoded is left out with a note.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when something cannot be opened or read, [`ErrorKind::Data`] when it holds no labelled
+    /// recording or the table is malformed (the message names the line).
+    pub fn load(path: &Path) -> Result<Self> {
+        let mut set = SpeechSet::default();
+        let mut entries = if path.is_dir() { set.entries_of_tree(path)? } else { entries_of_table(path)? };
+        if entries.is_empty() {
+            let besides = if set.left_out.total() > 0 { format!(" (but {})", set.left_out) } else { String::new() };
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!(
+                    "{} holds no labelled recording{besides}: expected RAVDESS (Actor_NN/03-01-...wav), folders named by \
+                     emotion, or a table path,emotion,speaker",
+                    path.display()
+                ),
+            ));
+        }
+        entries.sort_by(|a, b| (&a.speaker, &a.name).cmp(&(&b.speaker, &b.name)));
+        set.is_ravdess = entries.iter().all(|e| RavdessName::read(stem(&e.name)).is_some());
+        let decoded: Vec<Result<Vec<f32>>> = entries.par_iter().map(|e| sound::read(&e.path, RATE)).collect();
+        let mut broken = Vec::new();
+        for (entry, samples) in entries.into_iter().zip(decoded) {
+            match samples {
+                Ok(samples) => set.clips.push(SpeechClip {
+                    samples,
+                    emotion: entry.emotion,
+                    speaker: entry.speaker,
+                    sex: entry.sex,
+                    name: entry.name,
+                    same_as: None,
+                }),
+                Err(error) => broken.push(error),
+            }
+        }
+        set.left_out.broken = broken.len();
+        if set.left_out.total() > 0 {
+            set.notes.push(format!("left out: {}", set.left_out));
+        }
+        for error in broken.iter().take(3) {
+            set.notes.push(format!("left out: {error}"));
+        }
+        if set.clips.is_empty()
+            && let Some(error) = broken.into_iter().next()
+        {
+            return Err(error);
+        }
+        set.mark_same();
+        Ok(set)
+    }
+
+    /// The labelled recordings of a tree; counts what is none.
+    fn entries_of_tree(&mut self, root: &Path) -> Result<Vec<Entry>> {
+        let mut files = Vec::new();
+        walk(root, 0, &mut files)?;
+        files.sort();
+        let mut entries = Vec::new();
+        for path in files {
+            let name = below(root, &path);
+            let named = RavdessName::read(stem(&name));
+            match named {
+                Some(n) if n.channel == 2 => self.left_out.songs += 1,
+                Some(n) if n.modality != 3 => self.left_out.videos += 1,
+                _ if !sound::is_sound(&path) => {}
+                Some(n) => entries.push(Entry {
+                    emotion: n.emotion,
+                    speaker: Some(format!("{:02}", n.actor)),
+                    sex: Some(n.sex()),
+                    path,
+                    name,
+                }),
+                None => match labels_of_folders(&name) {
+                    Some((emotion, speaker)) => entries.push(Entry { path, name, emotion, speaker, sex: None }),
+                    None => self.left_out.unlabelled += 1,
+                },
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Marks clips whose samples equal those of an earlier clip.
+    fn mark_same(&mut self) {
+        let keys: Vec<u64> = self
+            .clips
+            .par_iter()
+            .map(|clip| {
+                let mut hasher = DefaultHasher::new();
+                clip.samples.iter().for_each(|s| s.to_bits().hash(&mut hasher));
+                hasher.finish()
+            })
+            .collect();
+        let mut first: HashMap<u64, usize> = HashMap::new();
+        for (i, key) in keys.into_iter().enumerate() {
+            let earlier = *first.entry(key).or_insert(i);
+            if earlier != i && self.clips[earlier].samples == self.clips[i].samples {
+                self.clips[i].same_as = Some(earlier);
+                self.notes
+                    .push(format!("{} is the same recording as {}", self.clips[i].name, self.clips[earlier].name));
+            }
+        }
+    }
+
+    /// The emotions that occur: in the order of RAVDESS where they are among its eight, then any others in class order.
+    pub fn labels(&self) -> Vec<Emotion> {
+        let found: BTreeSet<Emotion> = self.clips.iter().map(|c| c.emotion).collect();
+        let others = Emotion::ALL.into_iter().filter(|e| !Emotion::RAVDESS.contains(e));
+        Emotion::RAVDESS.into_iter().chain(others).filter(|e| found.contains(e)).collect()
+    }
+
+    /// The speakers with their sex and number of clips, by name. Clips of unknown speakers are left out.
+    pub fn speakers(&self) -> BTreeMap<String, (Option<Sex>, usize)> {
+        let mut speakers = BTreeMap::new();
+        for clip in &self.clips {
+            if let Some(speaker) = &clip.speaker {
+                let entry = speakers.entry(speaker.clone()).or_insert((clip.sex, 0));
+                entry.1 += 1;
+            }
+        }
+        speakers
+    }
+
+    /// Mean and standard deviation of each row of the features over all frames of these clips: what a recipe's `mean` and
+    /// `deviation` should be, when computed of the training clips. On all cores. Deviations are at least 1e-5.
+    ///
+    /// # Errors
+    /// Those of the preparation; [`ErrorKind::Data`] without clips.
+    pub fn statistics(&self, indices: &[usize], recipe: &SpeechRecipe) -> Result<(Vec<f32>, Vec<f32>)> {
+        let rows = recipe.rows();
+        let sums = indices
+            .par_iter()
+            .map_init(
+                || (Preparer::new(recipe), Vec::new()),
+                |(preparer, values), &i| {
+                    let preparer = preparer.as_mut().map_err(|e| Error::new(e.kind(), e.to_string()))?;
+                    let clip = self.clips.get(i).ok_or_else(|| {
+                        Error::new(ErrorKind::Data, format!("there is no clip {i} in a set of {}", self.clips.len()))
+                    })?;
+                    let frames = preparer.features(&clip.samples, values)?;
+                    let mut sums = vec![0.0_f64; 2 * rows];
+                    for row in values.chunks_exact(rows) {
+                        for (r, &value) in row.iter().enumerate() {
+                            sums[r] += f64::from(value);
+                            sums[rows + r] += f64::from(value) * f64::from(value);
+                        }
+                    }
+                    Ok::<_, Error>((frames, sums))
+                },
+            )
+            .collect::<Result<Vec<_>>>()?;
+        let frames: usize = sums.iter().map(|s| s.0).sum();
+        if frames == 0 {
+            return Err(Error::new(ErrorKind::Data, "no clips to compute means and deviations of"));
+        }
+        let total = |r: usize| sums.iter().map(|s| s.1[r]).sum::<f64>() / frames as f64;
+        let mean: Vec<f64> = (0..rows).map(total).collect();
+        let deviation = (0..rows).map(|r| (total(rows + r) - mean[r] * mean[r]).max(1e-10).sqrt() as f32).collect();
+        Ok((mean.iter().map(|&m| m as f32).collect(), deviation))
+    }
+}
+
+/// All files below a folder, hidden ones left out.
+fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = |e: std::io::Error| {
+        Error::new(ErrorKind::File, format!("{} cannot be read: {e}", folder.display())).with_source(e)
+    };
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        if path.is_dir() && !hidden && depth < DEEPEST {
+            walk(&path, depth + 1, files)?;
+        } else if path.is_file() && !hidden {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A path as it is named below a folder, with `/` between its parts.
+fn below(root: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(root).unwrap_or(path);
+    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+fn stem(name: &str) -> &str {
+    let file = name.rsplit('/').next().unwrap_or_default();
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+}
+
+/// The emotion that the innermost folder with such a name gives, and the other innermost folder as the speaker.
+fn labels_of_folders(name: &str) -> Option<(Emotion, Option<String>)> {
+    let folders: Vec<&str> = name.split('/').rev().skip(1).collect();
+    let (at, emotion) = folders.iter().enumerate().find_map(|(i, f)| f.parse().ok().map(|e| (i, e)))?;
+    let speaker = folders.iter().enumerate().find(|&(i, f)| i != at && f.parse::<Emotion>().is_err());
+    Some((emotion, speaker.map(|(_, f)| (*f).to_string())))
+}
+
+fn entries_of_table(path: &Path) -> Result<Vec<Entry>> {
+    let at = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display()));
+    let file = File::open(path)
+        .map_err(|e| Error::new(ErrorKind::File, format!("{} cannot be opened: {e}", path.display())).with_source(e))?;
+    let (rows, problems) = parse_manifest(BufReader::new(file)).map_err(at)?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(at(problem));
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Ok(rows
+        .into_iter()
+        .map(|row| Entry {
+            path: folder.join(&row.path),
+            sex: RavdessName::read(stem(&row.path)).map(|n| n.sex()),
+            name: row.path,
+            emotion: row.emotion,
+            speaker: row.speaker,
+        })
+        .collect())
+}
+
+/// A row of a table of recordings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestRow {
+    /// The file, relative to the table.
+    pub path: String,
+    /// What it is labelled.
+    pub emotion: Emotion,
+    /// Who speaks, where the table says so.
+    pub speaker: Option<String>,
+}
+
+/// Reads a table of recordings (`path,emotion,speaker`, the last may be absent or empty) with the problems of its rows,
+/// each naming its line. Never panics, whatever the bytes.
+///
+/// # Errors
+/// [`ErrorKind::Data`] when a column is missing, [`ErrorKind::File`] when reading fails.
+pub fn parse_manifest(input: impl BufRead) -> Result<(Vec<ManifestRow>, Vec<Error>)> {
+    let begin = |columns: &table::Columns| {
+        let find = |names: &[&str]| {
+            columns.find(names).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Data,
+                    format!("line 1: no column \"{}\": expected path, emotion and (optionally) speaker", names[0]),
+                )
+            })
+        };
+        Ok((find(&["path", "file", "filename"])?, find(&["emotion", "label"])?, columns.find(&["speaker", "actor"])))
+    };
+    let parse = |&(path, emotion, speaker): &(usize, usize, Option<usize>), _: usize, line: &str| {
+        let cells: Vec<&str> = table::cells(line).collect();
+        let cell = |at: usize| cells.get(at).copied().filter(|c| !c.is_empty());
+        let absent = |name: &str| Error::new(ErrorKind::Data, format!("the row has no \"{name}\""));
+        Ok(ManifestRow {
+            path: cell(path).ok_or_else(|| absent("path"))?.to_string(),
+            emotion: cell(emotion).ok_or_else(|| absent("emotion"))?.parse()?,
+            speaker: speaker.and_then(cell).map(str::to_string),
+        })
+    };
+    table::read(input, MOST_PROBLEMS, begin, parse)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A wav file of 16-bit samples, written by hand.
+    pub(crate) fn write_wav(path: &Path, rate: u32, samples: &[i16]) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let size = 2 * samples.len() as u32;
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(b"RIFF");
+        bytes.extend_from_slice(&(36 + size).to_le_bytes());
+        bytes.extend_from_slice(b"WAVEfmt ");
+        bytes.extend_from_slice(&16_u32.to_le_bytes());
+        bytes.extend_from_slice(&[1, 0, 1, 0]);
+        bytes.extend_from_slice(&rate.to_le_bytes());
+        bytes.extend_from_slice(&(2 * rate).to_le_bytes());
+        bytes.extend_from_slice(&[2, 0, 16, 0]);
+        bytes.extend_from_slice(b"data");
+        bytes.extend_from_slice(&size.to_le_bytes());
+        samples.iter().for_each(|s| bytes.extend_from_slice(&s.to_le_bytes()));
+        fs::write(path, bytes).unwrap();
+    }
+
+    pub(crate) fn tone(rate: u32, seconds: f32, hertz: f32) -> Vec<i16> {
+        let count = (rate as f32 * seconds) as usize;
+        (0..count).map(|i| (8000.0 * (i as f32 * hertz * std::f32::consts::TAU / rate as f32).sin()) as i16).collect()
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("demeanor-speech-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn names_of_ravdess_are_read_and_others_are_not() {
+        let name = RavdessName::read("03-01-06-02-01-02-12").unwrap();
+        assert_eq!((name.emotion, name.intensity, name.actor, name.sex()), (Emotion::Fear, 2, 12, Sex::Female));
+        for wrong in ["", "03-01-06-02-01-02", "03-01-09-02-01-02-12", "03-01-06-02-01-02-25", "3-1-6-2-1-2-12", "a"] {
+            assert_eq!(RavdessName::read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn songs_videos_and_broken_files_are_counted() {
+        let root = folder("tree");
+        for (name, hertz) in
+            [("03-01-03-01-01-01-01", 200.0), ("03-01-04-01-01-01-02", 300.0), ("03-02-03-01-01-01-01", 250.0)]
+        {
+            write_wav(&root.join(format!("Actor_x/{name}.wav")), 48_000, &tone(48_000, 0.3, hertz));
+        }
+        write_wav(&root.join("Actor_x/03-01-03-01-01-02-01.wav"), 48_000, &tone(48_000, 0.3, 200.0));
+        write_wav(&root.join("loose.wav"), 48_000, &tone(48_000, 0.3, 200.0));
+        fs::write(root.join("01-01-03-01-01-01-01.mp4"), b"film").unwrap();
+        fs::write(root.join("02-01-03-01-01-01-01.mp4"), b"film").unwrap();
+        fs::write(root.join("03-01-05-01-01-01-01.wav"), b"text").unwrap();
+        fs::write(root.join("README.txt"), b"text").unwrap();
+        let set = SpeechSet::load(&root).unwrap();
+        assert_eq!(set.left_out, LeftOut { songs: 1, videos: 2, unlabelled: 1, broken: 1 });
+        assert!(set.is_ravdess);
+        assert_eq!(set.labels(), [Emotion::Happy, Emotion::Sad]);
+        let names: Vec<_> = set.clips.iter().map(|c| (c.stem(), c.speaker.as_deref(), c.same_as)).collect();
+        assert_eq!(
+            names,
+            [
+                ("03-01-03-01-01-01-01", Some("01"), None),
+                ("03-01-03-01-01-02-01", Some("01"), Some(0)),
+                ("03-01-04-01-01-01-02", Some("02"), None)
+            ]
+        );
+        assert!((set.clips[0].samples.len() as i64 - 4800).abs() < 8, "{}", set.clips[0].samples.len());
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn folders_and_tables_name_emotions_and_speakers() {
+        let root = folder("folders");
+        write_wav(&root.join("anna/Happiness/a.wav"), 16_000, &tone(16_000, 0.2, 200.0));
+        write_wav(&root.join("ben/sad/b.wav"), 8_000, &tone(8_000, 0.2, 200.0));
+        let set = SpeechSet::load(&root).unwrap();
+        let found: Vec<_> = set.clips.iter().map(|c| (c.emotion, c.speaker.as_deref())).collect();
+        assert_eq!(found, [(Emotion::Happy, Some("anna")), (Emotion::Sad, Some("ben"))]);
+        fs::write(root.join("list.csv"), "path,emotion,speaker\nanna/Happiness/a.wav,joy,\nben/sad/b.wav,sad,Ben\n")
+            .unwrap();
+        let set = SpeechSet::load(&root.join("list.csv")).unwrap();
+        let found: Vec<_> = set.clips.iter().map(|c| (c.emotion, c.speaker.as_deref())).collect();
+        assert_eq!(found, [(Emotion::Happy, None), (Emotion::Sad, Some("Ben"))]);
+        fs::write(root.join("list.csv"), "path,emotion\na.wav,glad\n").unwrap();
+        let error = SpeechSet::load(&root.join("list.csv")).unwrap_err().to_string();
+        assert!(error.contains("list.csv: line 2: \"glad\" names no emotion"), "{error}");
+        fs::write(root.join("list.csv"), "emotion\nsad\n").unwrap();
+        let error = SpeechSet::load(&root.join("list.csv")).unwrap_err().to_string();
+        assert!(error.contains("no column \"path\""), "{error}");
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(SpeechSet::load(&root).unwrap_err().kind(), ErrorKind::File);
+    }
+
+    #[test]
+    fn an_empty_folder_says_what_was_expected() {
+        let root = folder("empty");
+        let error = SpeechSet::load(&root).unwrap_err();
+        assert!(error.to_string().contains("holds no labelled recording"), "{error}");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    pub(crate) fn ravdess() -> Option<PathBuf> {
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/ravdess"));
+        if !path.is_dir() {
+            eprintln!("skipped: the checks on RAVDESS, because ../shared is absent");
+            return None;
+        }
+        Some(path)
+    }
+
+    #[test]
+    fn ravdess_has_its_counts_and_its_one_duplicate() {
+        let Some(path) = ravdess() else { return };
+        let start = std::time::Instant::now();
+        let set = SpeechSet::load(&path).unwrap();
+        let seconds: f64 = set.clips.iter().map(|c| c.samples.len() as f64 / 16_000.0).sum();
+        eprintln!("loaded {seconds:.0} s of sound in {:?}", start.elapsed());
+        assert_eq!((set.clips.len(), set.left_out.total(), set.is_ravdess), (1440, 0, true));
+        assert_eq!(set.labels(), Emotion::RAVDESS);
+        let speakers = set.speakers();
+        assert_eq!(speakers.len(), 24);
+        assert!(speakers.values().all(|s| s.1 == 60));
+        let same: Vec<_> = set.clips.iter().filter(|c| c.same_as.is_some()).map(|c| c.stem()).collect();
+        assert_eq!(same, ["03-01-03-01-02-02-07"]);
+    }
+}
