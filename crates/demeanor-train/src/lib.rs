@@ -24,4 +24,6 @@ pub mod trainer;
 pub mod calibrate;
 pub mod export;
 
+pub mod evaluate;
 pub mod metrics;
+pub mod report;

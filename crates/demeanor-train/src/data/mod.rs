@@ -1,6 +1,7 @@
 //! Labelled sets of pictures and recordings: loading, splits, checks, batches.
 
 pub mod batches;
+pub mod check;
 pub mod faces;
 pub mod sound;
 pub mod speech;

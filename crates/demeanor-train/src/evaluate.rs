@@ -1,0 +1,360 @@
+//! What a model is worth on a set: read exactly as in use, through the library's own preparation and forward pass.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use demeanor::face::net::FaceModel;
+use demeanor::face::prepare::{FaceInput, prepare_into};
+use demeanor::model::{self, InputRecipe};
+use demeanor::speech::net::SpeechModel;
+use demeanor::speech::prepare::{Preparer, SpeechInput};
+use demeanor::speech::resample::resample;
+use demeanor::{Audio, Emotion, Error, ErrorKind, Result, Scores};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::augment::speech::{Noise, add_noise};
+use crate::data::Split;
+use crate::data::faces::FaceSet;
+use crate::data::speech::{RATE, Sex, SpeechSet};
+use crate::data::splits::{Protocol, RUNS};
+use crate::data::stream;
+use crate::metrics::{Confusion, Metrics, RunMetrics};
+
+/// What a face model is worth on a split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaceReport {
+    /// Name of the model.
+    pub model: String,
+    /// The split that was read.
+    pub split: Split,
+    /// On the whole split.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Without the pictures that have a twin on the other side; absent when no twins were searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean: Option<CleanReport>,
+    /// Against the majority of the FER+ votes, where there are votes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voted: Option<Voted>,
+    /// Pictures labelled with an emotion that the model does not have; they are not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// The same on the part of a split that has no twin on the other side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CleanReport {
+    /// Name of the model.
+    pub model: String,
+    /// The split.
+    pub split: Split,
+    /// On the part.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+}
+
+/// Accuracy against the FER+ label by majority ([`crate::data::faces::FacePicture::voted`]).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Voted {
+    /// Pictures with a majority for an emotion that the model has.
+    pub samples: u64,
+    /// The part of them that is read as the majority did.
+    pub accuracy: f64,
+}
+
+/// Reads pictures with a model, on all cores; a pass for each picture alone, as in use. Scores are in the order of
+/// `indices`.
+///
+/// # Errors
+/// Those of loading the model and of preparing and reading a picture; [`ErrorKind::Data`] for a place that the set does
+/// not have.
+pub fn face_scores(model: &[u8], set: &FaceSet, indices: &[usize]) -> Result<Vec<Scores>> {
+    let piece = indices.len().div_ceil(rayon::current_num_threads()).max(1);
+    let parts = indices
+        .par_chunks(piece)
+        .map(|part| {
+            let mut model = FaceModel::load(model)?;
+            let mut input = FaceInput::new(model.recipe());
+            part.iter()
+                .map(|&i| {
+                    let picture = set.pictures.get(i).ok_or_else(|| {
+                        Error::new(
+                            ErrorKind::Data,
+                            format!("there is no picture {i} in a set of {}", set.pictures.len()),
+                        )
+                    })?;
+                    prepare_into(&picture.frame()?, None, &mut input)?;
+                    model.read(&input)
+                })
+                .collect::<Result<Vec<Scores>>>()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+/// Evaluates a face model on a split. For the clean figures, [`FaceSet::mark_twins`] first and say so by `twins_marked`.
+///
+/// # Errors
+/// As [`face_scores`]; [`ErrorKind::Data`] when the split holds no picture with a label of the model.
+pub fn faces(model: &[u8], set: &FaceSet, split: Split, twins_marked: bool) -> Result<FaceReport> {
+    let header = FaceModel::load(model)?.header().clone();
+    let all = set.indices(split);
+    let indices: Vec<usize> =
+        all.iter().copied().filter(|&i| header.labels.contains(&set.pictures[i].emotion)).collect();
+    if indices.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Data,
+            format!("the {split} split has {} pictures, and none has a label of {}", all.len(), header.name),
+        ));
+    }
+    let scores = face_scores(model, set, &indices)?;
+    let clean = set.clean_indices(split);
+    let (mut whole, mut part) = (Confusion::new(&header.labels), Confusion::new(&header.labels));
+    let mut voted = Voted { samples: 0, accuracy: 0.0 };
+    for (&i, scores) in indices.iter().zip(&scores) {
+        let picture = &set.pictures[i];
+        whole.add_scores(picture.emotion, scores)?;
+        if clean.binary_search(&i).is_ok() {
+            part.add_scores(picture.emotion, scores)?;
+        }
+        if let Some(emotion) = picture.voted().filter(|e| header.labels.contains(e)) {
+            voted.samples += 1;
+            voted.accuracy += f64::from(u8::from(scores.top().0 == emotion));
+        }
+    }
+    voted.accuracy /= voted.samples.max(1) as f64;
+    Ok(FaceReport {
+        clean: twins_marked.then(|| CleanReport { model: header.name.clone(), split, metrics: part.metrics() }),
+        voted: (voted.samples > 0).then_some(voted),
+        left_out: all.len() - indices.len(),
+        model: header.name,
+        split,
+        metrics: whole.metrics(),
+    })
+}
+
+/// Noise that is added to every recording before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NoiseTest {
+    /// Its kind; babble is made of the training clips of the run.
+    pub kind: Noise,
+    /// Signal-to-noise ratio in dB: mean power of the whole recording over that of the noise.
+    pub snr_db: f32,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+impl NoiseTest {
+    /// White noise at a ratio in dB, with seed 0.
+    pub fn white(snr_db: f32) -> Self {
+        NoiseTest { kind: Noise::White, snr_db, seed: 0 }
+    }
+}
+
+/// What speech models are worth under a protocol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpeechReport {
+    /// Name of the model.
+    pub model: String,
+    /// `random` or `speaker`, or `all` for one model on every clip.
+    pub protocol: String,
+    /// Over the runs.
+    #[serde(flatten)]
+    pub metrics: RunMetrics,
+    /// The noise that was added, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseTest>,
+    /// Accuracy on the clips of women and of men, where the set tells the sex.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accuracy_by_sex: BTreeMap<Sex, f64>,
+    /// Clips labelled with an emotion that the model does not have; they are not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: usize,
+}
+
+/// Reads recordings with a model, on all cores; each whole clip is one stretch of speech. Scores are in the order of
+/// `indices`. `voices` are the clips that babble is made of.
+///
+/// # Errors
+/// Those of loading the model and of preparing and reading a clip (with its name); [`ErrorKind::Data`] for a place that
+/// the set does not have.
+pub fn speech_scores(
+    model: &[u8],
+    set: &SpeechSet,
+    indices: &[usize],
+    noise: Option<&NoiseTest>,
+    voices: &[usize],
+) -> Result<Vec<Scores>> {
+    let voices: Vec<&[f32]> = voices.iter().filter_map(|&i| set.clips.get(i)).map(|c| c.samples.as_slice()).collect();
+    let piece = indices.len().div_ceil(4 * rayon::current_num_threads()).max(1);
+    let parts = indices
+        .par_chunks(piece)
+        .map(|part| {
+            let mut model = SpeechModel::load(model)?;
+            let mut preparer = Preparer::new(model.recipe())?;
+            let mut input = SpeechInput::new(model.recipe());
+            let rate = model.recipe().rate;
+            part.iter()
+                .map(|&i| {
+                    let clip = set.clips.get(i).ok_or_else(|| {
+                        Error::new(ErrorKind::Data, format!("there is no clip {i} in a set of {}", set.clips.len()))
+                    })?;
+                    let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", clip.name)).with_source(e);
+                    let mut samples = clip.samples.clone();
+                    if let Some(noise) = noise {
+                        let mut random = stream(noise.seed, 0x6e6f_6973, i as u64);
+                        add_noise(&mut samples, noise.kind, noise.snr_db, &voices, &mut random);
+                    }
+                    if rate != RATE {
+                        samples = Audio::new(&samples, 1, RATE).and_then(|a| resample(&a, rate)).map_err(named)?;
+                    }
+                    preparer.prepare_into(&samples, &mut input).map_err(named)?;
+                    model.read(&input).map_err(named)
+                })
+                .collect::<Result<Vec<Scores>>>()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+/// Evaluates the models of a protocol: `models[k]` is the one that was trained on run `k`, and reads its test clips.
+///
+/// # Errors
+/// As [`speech_scores`] and [`SpeechSet::fold`]; [`ErrorKind::Data`] when there are not five models, or their labels
+/// differ.
+pub fn speech(
+    models: &[Vec<u8>],
+    set: &SpeechSet,
+    protocol: Protocol,
+    noise: Option<NoiseTest>,
+) -> Result<SpeechReport> {
+    if models.len() != RUNS {
+        return Err(Error::new(
+            ErrorKind::Data,
+            format!("{} models for the {RUNS} runs of the {protocol} protocol", models.len()),
+        ));
+    }
+    let mut tally = Tally::default();
+    for (run, model) in models.iter().enumerate() {
+        let fold = set.fold(protocol, run)?;
+        tally.run(model, set, &fold.test, noise.as_ref(), &fold.train)?;
+    }
+    tally.report(protocol.name(), noise)
+}
+
+/// Evaluates one model on every clip of a set: for recordings that it was not trained on.
+///
+/// # Errors
+/// As [`speech_scores`]; [`ErrorKind::Data`] when no clip has a label of the model.
+pub fn speech_all(model: &[u8], set: &SpeechSet, noise: Option<NoiseTest>) -> Result<SpeechReport> {
+    let all: Vec<usize> = (0..set.clips.len()).collect();
+    let mut tally = Tally::default();
+    tally.run(model, set, &all, noise.as_ref(), &all)?;
+    tally.report("all", noise)
+}
+
+/// Runs as they are read.
+#[derive(Default)]
+struct Tally {
+    name: String,
+    runs: Vec<Confusion>,
+    by_sex: BTreeMap<Sex, (u64, u64)>,
+    left_out: usize,
+}
+
+impl Tally {
+    fn run(
+        &mut self,
+        model: &[u8],
+        set: &SpeechSet,
+        test: &[usize],
+        noise: Option<&NoiseTest>,
+        voices: &[usize],
+    ) -> Result<()> {
+        let header = SpeechModel::load(model)?.header().clone();
+        let known: Vec<usize> =
+            test.iter().copied().filter(|&i| header.labels.contains(&set.clips[i].emotion)).collect();
+        self.left_out += test.len() - known.len();
+        let scores = speech_scores(model, set, &known, noise, voices)?;
+        let mut confusion = Confusion::new(&header.labels);
+        for (&i, scores) in known.iter().zip(&scores) {
+            let clip = &set.clips[i];
+            confusion.add_scores(clip.emotion, scores)?;
+            if let Some(sex) = clip.sex {
+                let count = self.by_sex.entry(sex).or_default();
+                count.0 += 1;
+                count.1 += u64::from(scores.top().0 == clip.emotion);
+            }
+        }
+        if self.name.is_empty() {
+            self.name = header.name;
+        }
+        self.runs.push(confusion);
+        Ok(())
+    }
+
+    fn report(self, protocol: &str, noise: Option<NoiseTest>) -> Result<SpeechReport> {
+        let metrics = RunMetrics::of(&self.runs)?;
+        if metrics.samples == 0 {
+            return Err(Error::new(ErrorKind::Data, format!("no clip has a label of {}", self.name)));
+        }
+        Ok(SpeechReport {
+            model: self.name,
+            protocol: protocol.to_string(),
+            metrics,
+            noise,
+            accuracy_by_sex: self.by_sex.into_iter().map(|(s, (n, right))| (s, right as f64 / n as f64)).collect(),
+            left_out: self.left_out,
+        })
+    }
+}
+
+/// Reads the models of a protocol's runs: `BASE-fold0.safetensors` or `BASE/fold0/model.safetensors` and so on
+/// (`random0` for the random protocol).
+///
+/// # Errors
+/// [`ErrorKind::File`] when one is missing or cannot be read, with the names that were looked for.
+pub fn run_models(base: &Path, protocol: Protocol) -> Result<Vec<Vec<u8>>> {
+    (0..RUNS)
+        .map(|run| {
+            let name = protocol.run_name(run);
+            let mut flat = base.as_os_str().to_owned();
+            flat.push(format!("-{name}.safetensors"));
+            let flat = std::path::PathBuf::from(flat);
+            let nested = base.join(&name).join("model.safetensors");
+            let path = if nested.is_file() { &nested } else { &flat };
+            fs::read(path).map_err(|e| {
+                Error::new(
+                    ErrorKind::File,
+                    format!(
+                        "the model of run {run} of the {protocol} protocol cannot be read ({e}): expected {} or {}; the \
+                         models of all runs are made by training the recipe on each run",
+                        flat.display(),
+                        nested.display()
+                    ),
+                )
+                .with_source(e)
+            })
+        })
+        .collect()
+}
+
+/// Whether a model file is for faces (else it is for speech).
+///
+/// # Errors
+/// Those of reading a model file.
+pub fn is_for_faces(bytes: &[u8]) -> Result<bool> {
+    Ok(matches!(model::read(bytes)?.0.input, InputRecipe::Face(_)))
+}
+
+/// The part of pictures or clips that the most frequent label would get right: the floor that any model must beat.
+pub fn floor(labels: &[Emotion]) -> f64 {
+    let most = Emotion::ALL.iter().map(|e| labels.iter().filter(|l| *l == e).count()).max().unwrap_or_default();
+    most as f64 / labels.len().max(1) as f64
+}

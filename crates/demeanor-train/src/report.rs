@@ -1,0 +1,212 @@
+//! Metrics as people read them: tables for the terminal, pictures as SVG.
+
+use std::fmt::Write as _;
+
+use demeanor::Emotion;
+
+use crate::evaluate::{FaceReport, SpeechReport};
+use crate::metrics::{ClassMetrics, Metrics, RunMetrics, Spread};
+
+/// A part of 1 as percent with one digit.
+fn percent(part: f64) -> String {
+    format!("{:.1}", 100.0 * part)
+}
+
+fn spread(spread: &Spread) -> String {
+    format!("{} +- {} %", percent(spread.mean), percent(spread.sd))
+}
+
+/// Precision, recall, F1 and support of each emotion, as aligned lines.
+pub fn class_table(classes: &[ClassMetrics]) -> String {
+    let mut text = format!("{:<10}{:>10}{:>9}{:>7}{:>9}\n", "", "precision", "recall", "F1", "support");
+    for class in classes {
+        let _ = writeln!(
+            text,
+            "{:<10}{:>10}{:>9}{:>7}{:>9}",
+            class.emotion.name(),
+            percent(class.precision),
+            percent(class.recall),
+            percent(class.f1),
+            class.support
+        );
+    }
+    text
+}
+
+/// A confusion matrix as aligned lines: a row for each true emotion, a column for each that it was read as.
+pub fn confusion_table(labels: &[Emotion], counts: &[Vec<u64>]) -> String {
+    let widest = counts.iter().flatten().map(|c| c.to_string().len()).max().unwrap_or(1);
+    let width = labels.iter().map(|l| l.name().len()).max().unwrap_or(0).max(widest) + 2;
+    let mut text = format!("{:<width$}", "");
+    labels.iter().for_each(|l| {
+        let _ = write!(text, "{:>width$}", l.name());
+    });
+    text.push('\n');
+    for (label, row) in labels.iter().zip(counts) {
+        let _ = write!(text, "{:<width$}", label.name());
+        row.iter().for_each(|c| {
+            let _ = write!(text, "{c:>width$}");
+        });
+        text.push('\n');
+    }
+    text
+}
+
+fn labels(classes: &[ClassMetrics]) -> Vec<Emotion> {
+    classes.iter().map(|c| c.emotion).collect()
+}
+
+fn summary(metrics: &Metrics) -> String {
+    format!(
+        "accuracy {} %, balanced {} %, macro F1 {} %, macro precision {} %, calibration error {} % on {} pictures",
+        percent(metrics.accuracy),
+        percent(metrics.balanced_accuracy),
+        percent(metrics.macro_f1),
+        percent(metrics.macro_precision),
+        percent(metrics.ece),
+        metrics.samples
+    )
+}
+
+/// The report of a face model for the terminal.
+pub fn faces(report: &FaceReport) -> String {
+    let mut text = format!("{}, {} split\n  {}\n", report.model, report.split, summary(&report.metrics));
+    if let Some(clean) = &report.clean {
+        let _ = writeln!(text, "without twins\n  {}", summary(&clean.metrics));
+    }
+    if let Some(voted) = &report.voted {
+        let _ = writeln!(
+            text,
+            "against the FER+ majority\n  accuracy {} % on {} pictures",
+            percent(voted.accuracy),
+            voted.samples
+        );
+    }
+    if report.left_out > 0 {
+        let _ = writeln!(text, "left out: {} pictures of emotions that the model does not have", report.left_out);
+    }
+    let metrics = &report.metrics;
+    let _ = write!(
+        text,
+        "\n{}\nrows: labelled; columns: read as\n{}",
+        class_table(&metrics.per_class),
+        confusion_table(&labels(&metrics.per_class), &metrics.confusion)
+    );
+    text
+}
+
+/// The report of speech models for the terminal.
+pub fn speech(report: &SpeechReport) -> String {
+    let RunMetrics { runs, samples, accuracy, uar, macro_f1, ece, per_class, confusion, .. } = &report.metrics;
+    let mut text = format!("{}, {} protocol, {runs} runs, {samples} clips\n", report.model, report.protocol);
+    if let Some(noise) = &report.noise {
+        let _ = writeln!(text, "with {:?} noise at {} dB", noise.kind, noise.snr_db);
+    }
+    let _ = writeln!(
+        text,
+        "  accuracy {}, unweighted average recall {}, macro F1 {}, calibration error {} %",
+        spread(accuracy),
+        spread(uar),
+        spread(macro_f1),
+        percent(*ece)
+    );
+    if let Some([low, high]) = report.metrics.accuracy_interval_95 {
+        let _ = writeln!(text, "  95 % interval of the mean accuracy: {} to {} %", percent(low), percent(high));
+    }
+    if let Some(anova) = &report.metrics.anova_over_emotions {
+        let _ = writeln!(
+            text,
+            "  recall differs over emotions with F({}, {}) = {:.1}, p = {:.2e}",
+            anova.between, anova.within, anova.f, anova.p
+        );
+    }
+    for (sex, accuracy) in &report.accuracy_by_sex {
+        let _ = writeln!(text, "  accuracy on {sex:?} voices: {} %", percent(*accuracy));
+    }
+    if report.left_out > 0 {
+        let _ = writeln!(text, "left out: {} clips of emotions that the model does not have", report.left_out);
+    }
+    let _ = write!(
+        text,
+        "\n{}\nrows: labelled; columns: read as\n{}",
+        class_table(per_class),
+        confusion_table(&labels(per_class), confusion)
+    );
+    text
+}
+
+/// A confusion matrix as an SVG: each row in percent of its examples, darker for more.
+pub fn confusion_svg(title: &str, labels: &[Emotion], counts: &[Vec<u64>]) -> String {
+    const CELL: usize = 58;
+    const LEFT: usize = 110;
+    const TOP: usize = 90;
+    let side = CELL * labels.len();
+    let (width, height) = (LEFT + side + 30, TOP + side + 30);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n\
+         <text x=\"{LEFT}\" y=\"26\" font-size=\"16\">{}</text>\n\
+         <text x=\"{LEFT}\" y=\"46\" fill=\"#666\">rows: labelled, columns: read as, percent of the row</text>\n",
+        escaped(title)
+    );
+    for (i, (label, row)) in labels.iter().zip(counts).enumerate() {
+        let middle = CELL * i + CELL / 2;
+        let _ = writeln!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{label}</text>\
+             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+            LEFT - 8,
+            TOP + middle + 5,
+            LEFT + middle,
+            TOP - 10
+        );
+        let total: u64 = row.iter().sum();
+        for (j, &count) in row.iter().enumerate() {
+            let part = count as f64 / total.max(1) as f64;
+            // White to a dark blue.
+            let shade = |dark: f64| (255.0 - (255.0 - dark) * part).round() as u8;
+            let ink = if part > 0.5 { "white" } else { "#222" };
+            let (x, y) = (LEFT + CELL * j, TOP + CELL * i);
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"rgb({},{},{})\" \
+                 stroke=\"#ddd\"/><text x=\"{}\" y=\"{}\" text-anchor=\"middle\" fill=\"{ink}\">{:.0}</text>",
+                shade(20.0),
+                shade(60.0),
+                shade(120.0),
+                x + CELL / 2,
+                y + CELL / 2 + 5,
+                100.0 * part
+            );
+        }
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Confusion;
+
+    #[test]
+    fn tables_are_aligned_and_pictures_hold_every_cell() {
+        let labels = [Emotion::Happy, Emotion::Sad];
+        let mut confusion = Confusion::new(&labels);
+        for (truth, row) in [(0, [0.9, 0.1]), (0, [0.4, 0.6]), (1, [0.3, 0.7])] {
+            confusion.add(truth, &row).unwrap();
+        }
+        let metrics = confusion.metrics();
+        let text = confusion_table(&labels, &metrics.confusion);
+        assert_eq!(text, "         happy    sad\nhappy        1      1\nsad          0      1\n");
+        let table = class_table(&metrics.per_class);
+        assert!(table.lines().all(|l| l.len() == table.lines().next().unwrap().len()), "{table}");
+        let svg = confusion_svg("a < b", &labels, &metrics.confusion);
+        assert!(svg.contains("a &lt; b") && svg.matches("<rect").count() == 5 && svg.ends_with("</svg>\n"));
+    }
+}
