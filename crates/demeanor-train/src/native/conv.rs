@@ -63,6 +63,8 @@ pub struct Plan {
     pub raw: Geometry,
     /// The target map.
     pub target: Geometry,
+    /// The map that is added, if one is.
+    pub added: Geometry,
     /// Steps of the forward product, in numbers.
     forward: Vec<isize>,
     /// Steps of the product back to the source, in numbers.
@@ -164,7 +166,7 @@ impl Convolution {
     }
 
     /// The geometry for a source map and a target map.
-    pub fn plan(&self, source: Geometry, target: Geometry) -> Plan {
+    pub fn plan(&self, source: Geometry, target: Geometry, added: Geometry) -> Plan {
         let (inputs, outputs) = (self.inputs() as isize, self.outputs() as isize);
         let strided = !self.unfolded && self.stride != [1, 1];
         let raw = if strided {
@@ -196,7 +198,7 @@ impl Convolution {
                 .flat_map(|&tap| (0..blocks).map(move |b| sign * tap * channels + b * STEP as isize))
                 .collect::<Vec<_>>()
         };
-        Plan { source, raw, target, forward: steps(1, inputs), backward: steps(-1, outputs), taps }
+        Plan { source, raw, target, added, forward: steps(1, inputs), backward: steps(-1, outputs), taps }
     }
 
     /// Rows of zeros above and columns before that the source map needs.
@@ -377,12 +379,12 @@ impl Convolution {
         for (picture, &width) in widths.iter().enumerate() {
             let from = &raw[plan.raw.range(picture)];
             let to = &mut target[plan.target.range(picture)];
-            let added = added.map(|a| &a[plan.target.range(picture)]);
+            let added = added.map(|a| &a[plan.added.range(picture)]);
             for y in 0..plan.target.height {
                 let row = &mut to[plan.target.at(y, 0) * channels..][..plan.target.width * channels];
                 if self.pool == [1, 1] {
                     let (row, rest) = row.split_at_mut(width * channels);
-                    let added = added.map_or(&[][..], |a| &a[plan.target.at(y, 0) * channels..][..width * channels]);
+                    let added = added.map_or(&[][..], |a| &a[plan.added.at(y, 0) * channels..][..width * channels]);
                     pass_row(&from[plan.raw.at(y, 0) * channels..][..width * channels], &passage, added, row);
                     rest.fill(0);
                 } else {
@@ -424,7 +426,7 @@ impl Convolution {
             let from = &raw[plan.raw.range(picture)];
             let gradient = &gradient[plan.target.range(picture)];
             let dz = &mut dz[plan.raw.range(picture)];
-            let added = added.map(|a| &a[plan.target.range(picture)]);
+            let added = added.map(|a| &a[plan.added.range(picture)]);
             let length = width * channels;
             reset(&mut workspace.sums, channels);
             reset(&mut workspace.products, channels);
@@ -459,7 +461,7 @@ impl Convolution {
             for y in 0..plan.raw.height {
                 let row = &from[plan.raw.at(y, 0) * channels..][..length];
                 let dz = &mut dz[plan.raw.at(y, 0) * channels..][..length];
-                let added = added.map_or(&[][..], |a| &a[plan.target.at(y, 0) * channels..][..length]);
+                let added = added.map_or(&[][..], |a| &a[plan.added.at(y, 0) * channels..][..length]);
                 gradient_sums(
                     row,
                     &passage,
@@ -471,7 +473,7 @@ impl Convolution {
                     &mut workspace.products,
                 );
                 if let Some((to, is_written)) = &mut added_gradient {
-                    let start = plan.target.range(picture).start + plan.target.at(y, 0) * channels;
+                    let start = plan.added.range(picture).start + plan.added.at(y, 0) * channels;
                     let to = &mut to[start..start + length];
                     if *is_written { add_row(dz, to) } else { to.copy_from_slice(dz) }
                 }

@@ -136,7 +136,13 @@ impl NativeEngine {
                 }
             }
         }
-        self.plans = self.convolutions.iter().map(|c| c.plan(geometry[c.source], geometry[c.target])).collect();
+        self.plans = self
+            .convolutions
+            .iter()
+            .map(|c| {
+                c.plan(geometry[c.source], geometry[c.target], c.added.map_or(Geometry::default(), |a| geometry[a]))
+            })
+            .collect();
         self.geometry = geometry;
         self.parts.clear();
     }
@@ -533,6 +539,18 @@ mod tests {
             }
         }
         let mode = Mode::Train { seed: 1 };
+        // other batches before this one: what they leave behind must not be seen
+        for count in [batch.count + 3, batch.count] {
+            let other = Batch {
+                count,
+                values: vec![0.5; count * batch.height * batch.width],
+                widths: vec![],
+                height: batch.height,
+                width: batch.width,
+            };
+            let outputs = engine.forward(&parameters, &other, mode);
+            engine.backward(&parameters, &vec![1.0; outputs.len()], &mut vec![0.0; layout.parameters]);
+        }
         let outputs = engine.forward(&parameters, batch, mode);
         let weights: Vec<f32> = (0..outputs.len()).map(|_| rng.random_range(-1.0..1.0)).collect();
         let mut gradient = vec![0.0; layout.parameters];
