@@ -153,7 +153,7 @@ fn compose_fer(number: usize, files: &[String], data: &Path) -> Grey {
         .map(|i| {
             let (x, y) = (i % width, i / width);
             let slope = (x * (number % 7 + 1) + y * (number % 5 + 1)) / 8;
-            (60 + (slope + (x / 16 ^ y / 16) * 8 * (number % 2)) % 128) as u8
+            (60 + (slope + ((x / 16) ^ (y / 16)) * 8 * (number % 2)) % 128) as u8
         })
         .collect();
     for (i, file) in files.iter().enumerate() {

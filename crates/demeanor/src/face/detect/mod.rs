@@ -42,7 +42,7 @@ pub struct DetectSettings {
 impl Default for DetectSettings {
     /// For still pictures: finds small faces too.
     fn default() -> Self {
-        DetectSettings { scale_factor: 1.1, min_neighbours: 5, min_face_px: 30, max_face_px: None }
+        DetectSettings { scale_factor: 1.1, min_neighbours: 4, min_face_px: 30, max_face_px: None }
     }
 }
 
