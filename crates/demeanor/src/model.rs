@@ -15,7 +15,7 @@ use crate::emotion::Emotion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::prepare::FaceRecipe;
 use crate::nn::spec::{self, Layer, MAX_VALUES, Shape};
-use crate::speech::prepare::{Features, SpeechRecipe};
+use crate::speech::prepare::SpeechRecipe;
 
 /// The version of the file format that this program writes and the newest that it reads.
 pub const FORMAT: u32 = 1;
@@ -59,15 +59,7 @@ impl InputRecipe {
     pub fn shape(&self) -> [usize; 3] {
         match self {
             InputRecipe::Face(recipe) => [1, recipe.size, recipe.size],
-            InputRecipe::Speech(recipe) => {
-                let rows = match recipe.features {
-                    Features::Mfcc { coefficients, deltas, .. } => {
-                        coefficients.saturating_mul(deltas.saturating_add(1))
-                    }
-                    Features::LogMel { bands, .. } => bands,
-                };
-                [1, rows, recipe.max_frames]
-            }
+            InputRecipe::Speech(recipe) => [1, recipe.rows(), recipe.max_frames],
         }
     }
 }
@@ -90,24 +82,14 @@ impl Header {
                 format!("the model's temperature is {}; expected a finite number more than 0", self.temperature),
             ));
         }
+        let recipe = match &self.input {
+            InputRecipe::Face(recipe) => recipe.check(),
+            InputRecipe::Speech(recipe) => recipe.check(),
+        };
+        recipe.map_err(|error| {
+            Error::new(ErrorKind::Model, format!("the model cannot be used: {error}")).with_source(error)
+        })?;
         let input = self.input.shape();
-        let most = 1 << 16;
-        if !input.iter().all(|side| (1..=most).contains(side)) {
-            return Err(Error::new(
-                ErrorKind::Model,
-                format!("the model's input would be {input:?}; expected sides of 1 to {most}"),
-            ));
-        }
-        if let InputRecipe::Speech(recipe) = &self.input {
-            for (what, numbers) in [("means", &recipe.mean), ("deviations", &recipe.deviation)] {
-                if !(numbers.is_empty() || numbers.len() == input[1]) || numbers.iter().any(|v| !v.is_finite()) {
-                    return Err(Error::new(
-                        ErrorKind::Model,
-                        format!("the recipe has {} {what}; expected {} finite ones, or none", numbers.len(), input[1]),
-                    ));
-                }
-            }
-        }
         match spec::shapes(&self.network, input)?.last() {
             Some(Shape::Row(outputs)) if *outputs == labels.len() => Ok(()),
             Some(shape) => Err(Error::new(
@@ -427,5 +409,228 @@ fn reason(error: &safetensors::SafeTensorError) -> String {
         E::HeaderTooLarge => "its first 8 bytes are no length of a header".to_string(),
         E::MetadataIncompleteBuffer => "its length is not what its header says".to_string(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::face::prepare::Scaling;
+    use crate::nn::spec::{Conv, Dense, Norm};
+
+    fn face() -> (Header, Tensors) {
+        let conv = Conv {
+            out: 3,
+            kernel: [3, 3],
+            stride: [1, 1],
+            norm: Norm::AfterRelu,
+            relu: true,
+            pool: None,
+            branches: false,
+            causal: false,
+        };
+        let network = vec![Layer::Conv(conv), Layer::GlobalAverage, Layer::Dense(Dense { units: 7, relu: false })];
+        let header = Header {
+            format: FORMAT,
+            name: "face-test".into(),
+            input: InputRecipe::Face(FaceRecipe { size: 8, scaling: Scaling::Unit, margin: 0.1 }),
+            labels: Emotion::FER.to_vec(),
+            network,
+            temperature: 1.3,
+            licence: "MIT".into(),
+            recipe: "epochs = 1".into(),
+            sha256: String::new(),
+        };
+        let mut tensors = Tensors::new();
+        for (name, shape) in spec::tensors(&header.network, header.input.shape()).unwrap() {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| i as f32 * 0.25 - 1.0).collect();
+            if name.starts_with('2') {
+                tensors.insert_half(name, &shape, &values).unwrap();
+            } else {
+                tensors.insert(name, &shape, values).unwrap();
+            }
+        }
+        (header, tensors)
+    }
+
+    /// A file of whatever is given, without any check.
+    fn pack(header: &str, tensors: &Tensors) -> Vec<u8> {
+        let bytes: Vec<_> = tensors.iter().map(|(name, tensor)| (name, tensor, tensor.bytes())).collect();
+        let views = bytes.iter().map(|(name, tensor, bytes)| {
+            (*name, TensorView::new(tensor.dtype(), tensor.shape.clone(), bytes).unwrap())
+        });
+        safetensors::serialize(views, Some(HashMap::from([("demeanor".to_string(), header.to_string())]))).unwrap()
+    }
+
+    /// The same with a hash that fits.
+    fn pack_fitting(header: &Header, tensors: &Tensors) -> Vec<u8> {
+        let header = Header { sha256: hash(header, tensors).unwrap(), ..header.clone() };
+        pack(&serde_json::to_string(&header).unwrap(), tensors)
+    }
+
+    fn refused(bytes: &[u8], kind: ErrorKind, words: &str) {
+        let error = read(bytes).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(words), "\"{error}\" does not say \"{words}\"");
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_the_bytes_are_the_same_each_time() {
+        let (header, tensors) = face();
+        let bytes = write(&header, &tensors).unwrap();
+        assert_eq!(bytes, write(&header, &tensors).unwrap());
+        let (again, found) = read(&bytes).unwrap();
+        assert_eq!(again.sha256.len(), 64);
+        assert_eq!(Header { sha256: String::new(), ..again }, header);
+        assert_eq!(found, tensors);
+        assert!(matches!(found.get("2.weight").unwrap().values(), Values::F16(_)));
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused_wherever_it_ends() {
+        let (header, tensors) = face();
+        let bytes = write(&header, &tensors).unwrap();
+        for length in 0..bytes.len() {
+            refused(&bytes[..length], ErrorKind::Model, "not a whole model file");
+        }
+        let longer = [&bytes[..], b"x"].concat();
+        refused(&longer, ErrorKind::Model, "not a whole model file");
+    }
+
+    #[test]
+    fn an_altered_byte_is_noticed_or_means_nothing() {
+        let (header, tensors) = face();
+        let bytes = write(&header, &tensors).unwrap();
+        let whole = read(&bytes).unwrap();
+        for place in 0..bytes.len() {
+            for flip in [1, 0x20, 0x80] {
+                let mut altered = bytes.clone();
+                altered[place] ^= flip;
+                if let Ok(found) = read(&altered) {
+                    assert!(found == whole, "byte {place} ^ {flip} went unnoticed");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_kind_of_file_is_refused() {
+        refused(b"", ErrorKind::Model, "shorter than 8 bytes");
+        refused(b"a text that is no model at all", ErrorKind::Model, "truncated, altered, or of another kind");
+        let (_, tensors) = face();
+        let bytes: Vec<_> = tensors.iter().map(|(name, tensor)| (name, tensor, tensor.bytes())).collect();
+        let views = bytes.iter().map(|(name, tensor, bytes)| {
+            (*name, TensorView::new(tensor.dtype(), tensor.shape.clone(), bytes).unwrap())
+        });
+        refused(&safetensors::serialize(views, None).unwrap(), ErrorKind::Model, "of another program");
+        refused(&pack("{}", &tensors), ErrorKind::Model, "no readable format version");
+        refused(&pack("{\"format\": 1}", &tensors), ErrorKind::Model, "header cannot be read");
+        let view = TensorView::new(Dtype::I32, vec![2], &[0; 8]).unwrap();
+        let json = serde_json::to_string(&face().0).unwrap();
+        let other = safetensors::serialize([("0.weight", view)], Some(HashMap::from([("demeanor".to_string(), json)])))
+            .unwrap();
+        refused(&other, ErrorKind::Model, "expected F32 or F16");
+    }
+
+    #[test]
+    fn a_newer_format_says_what_to_do() {
+        let (_, tensors) = face();
+        refused(
+            &pack("{\"format\": 2, \"shape\": \"unheard of\"}", &tensors),
+            ErrorKind::Version,
+            "newer version of demeanor",
+        );
+        refused(&pack("{\"format\": 0}", &tensors), ErrorKind::Version, "does not exist");
+        let (mut header, tensors) = face();
+        header.format = FORMAT + 1;
+        assert_eq!(write(&header, &tensors).unwrap_err().kind(), ErrorKind::Version);
+    }
+
+    #[test]
+    fn tensors_that_do_not_fit_the_network_are_refused() {
+        let (header, tensors) = face();
+        let mut missing = tensors.clone();
+        missing.by_name.remove("0.scale");
+        refused(&pack_fitting(&header, &missing), ErrorKind::Model, "0.scale [3] is missing");
+        let mut another = tensors.clone();
+        another.insert("2.bias", &[6], vec![0.0; 6]).unwrap();
+        refused(&pack_fitting(&header, &another), ErrorKind::Model, "2.bias is [6]; the network needs [7]");
+        let mut more = tensors.clone();
+        more.insert("9.weight", &[1], vec![0.0]).unwrap();
+        refused(&pack_fitting(&header, &more), ErrorKind::Model, "9.weight belongs to no layer");
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut broken = tensors.clone();
+            broken.insert("2.bias", &[7], vec![value; 7]).unwrap();
+            refused(&pack_fitting(&header, &broken), ErrorKind::NotFinite, "2.bias");
+            broken.insert_half("2.bias", &[7], &[value; 7]).unwrap();
+            refused(&pack_fitting(&header, &broken), ErrorKind::NotFinite, "2.bias");
+            assert_eq!(write(&header, &broken).unwrap_err().kind(), ErrorKind::NotFinite);
+        }
+        assert!(Tensors::new().insert("a", &[2, 3], vec![0.0; 5]).is_err());
+        assert!(Tensors::new().insert("a", &[usize::MAX, 3], vec![0.0; 5]).is_err());
+    }
+
+    #[test]
+    fn headers_without_sense_are_refused() {
+        let check = |change: &dyn Fn(&mut Header), kind: ErrorKind, words: &str| {
+            let (mut header, tensors) = face();
+            change(&mut header);
+            refused(&pack_fitting(&header, &tensors), kind, words);
+            assert_eq!(write(&header, &tensors).unwrap_err().kind(), kind);
+        };
+        check(&|header| header.labels.truncate(6), ErrorKind::Model, "one output for each of the 6 labels");
+        check(&|header| header.labels.clear(), ErrorKind::Model, "labels");
+        check(&|header| header.labels[1] = header.labels[0], ErrorKind::Model, "stands twice");
+        check(&|header| header.temperature = 0.0, ErrorKind::Model, "temperature");
+        check(&|header| header.temperature = -1.0, ErrorKind::Model, "temperature");
+        check(&|header| header.network.clear(), ErrorKind::Shape, "no layers");
+        check(&|header| header.network.truncate(1), ErrorKind::Model, "one output for each");
+        let size = |size| {
+            move |header: &mut Header| {
+                header.input = InputRecipe::Face(FaceRecipe { size, scaling: Scaling::Unit, margin: 0.0 });
+            }
+        };
+        check(&size(0), ErrorKind::Model, "recipe");
+        check(&size(1 << 40), ErrorKind::Model, "recipe");
+        let units = |units| {
+            move |header: &mut Header| {
+                header.network.insert(2, Layer::Dense(Dense { units, relu: false }));
+            }
+        };
+        check(&units(usize::MAX), ErrorKind::Shape, "2.weight would be");
+        check(&units(0), ErrorKind::Shape, "2.weight would be");
+        check(
+            &|header| {
+                for _ in 0..20 {
+                    let body = header.network[..1].to_vec();
+                    header.network[0] = Layer::Residual { body, shortcut: None };
+                }
+            },
+            ErrorKind::Shape,
+            "deep",
+        );
+        check(
+            &|header| {
+                let first = header.network[0].clone();
+                header.network = vec![first; 1000];
+            },
+            ErrorKind::Shape,
+            "more than",
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), header in ".*") {
+            let _ = read(&bytes);
+            let _ = read(&pack(&header, &Tensors::new()));
+            let mut whole = (bytes.len() as u64).to_le_bytes().to_vec();
+            whole.extend(&bytes);
+            let _ = read(&whole);
+        }
     }
 }

@@ -11,8 +11,11 @@ use crate::nn::map::Map;
 type Tile = (usize, usize);
 
 /// The tiles that are compiled, the largest first. Which of them a form has the registers for is [`Form::blocks`].
-const TILES: [Tile; 13] =
-    [(1, 14), (1, 12), (2, 6), (1, 8), (2, 4), (1, 6), (2, 3), (3, 3), (3, 2), (1, 4), (2, 2), (1, 2), (1, 1)];
+const TILES: [Tile; 7] = [(1, 12), (2, 6), (1, 8), (1, 6), (3, 3), (2, 2), (1, 1)];
+
+/// Those of them that are compiled for inputs whose channels do not stand in blocks: each more costs compile time, and
+/// such an input is the smallest part of a network.
+const FLAT_TILES: [Tile; 4] = [(1, 12), (2, 6), (2, 2), (1, 1)];
 
 /// What a convolution is made of.
 pub(crate) struct Parts<'a> {
@@ -153,20 +156,29 @@ fn filled(values: &[f32]) -> Aligned<f32> {
 }
 
 /// The tile that does a map of this height and width in the least time, of those with a form's registers.
-fn tile(high: usize, wide: usize, blocks: usize, together: usize, pool: bool, narrow: bool) -> Tile {
+fn tile(high: usize, wide: usize, blocks: usize, together: usize, pool: bool, step: usize) -> Tile {
     let cost = |&(r, c): &Tile| {
         let tiles = high.div_ceil(r) * wide.div_ceil(c);
         // fewer than 8 sums at a time wait for each other; a tile costs about 3 more to begin and end
         tiles * ((r * c * together).max(8) + 3)
     };
-    let usable = |&(r, c): &Tile| {
-        r <= high
-            && c <= wide
-            && r * c * together <= blocks
-            && (!pool || (r == 2 && c % 2 == 0))
-            && (!narrow || (r, c) == (1, 1))
+    let usable =
+        |&(r, c): &Tile| r <= high && c <= wide && r * c * together <= blocks && (!pool || (r == 2 && c % 2 == 0));
+    let tiles: &[Tile] = match step {
+        0 => &[],
+        1 | 2 => &FLAT_TILES,
+        _ => &TILES,
     };
-    TILES.iter().copied().filter(usable).min_by_key(cost).unwrap_or((1, 1))
+    tiles.iter().copied().filter(usable).min_by_key(cost).unwrap_or((1, 1))
+}
+
+/// Whether a tile is compiled for a step.
+const fn compiled((r, c): Tile, step: usize) -> bool {
+    match step {
+        0 => false,
+        1 | 2 => c == 12 || r * c == 12 || r * c == 4,
+        _ => true,
+    }
 }
 
 /// One group of output channels over the whole map.
@@ -182,11 +194,12 @@ impl Work for Sweep<'_> {
     #[inline(always)]
     fn work<L: Lanes>(self, lanes: L) {
         let blocks = self.convolution.out.div_ceil(LANES) - self.first;
-        if L::BLOCKS > 8 && self.convolution.together.min(blocks) == 2 {
-            self.strided::<L, 2>(lanes);
-        } else {
-            self.strided::<L, 1>(lanes);
+        if const { L::BLOCKS > 8 } {
+            if self.convolution.together.min(blocks) == 2 {
+                return self.strided::<L, 2>(lanes);
+            }
         }
+        self.strided::<L, 1>(lanes);
     }
 }
 
@@ -210,15 +223,16 @@ impl Sweep<'_> {
         let (high, wide) = (self.y.geometry.height * scale, self.y.width * scale);
         macro_rules! tiles {
             ($($r:literal x $c:literal),*) => {
-                match tile(high, wide, L::BLOCKS, V, pool, STEP == 0) {
-                    $(($r, $c) if $r * $c * V <= L::BLOCKS && (STEP != 0 || $r * $c == 1) => {
+                match tile(high, wide, L::BLOCKS, V, pool, STEP) {
+                    // a constant, so that what a form has no registers for is not compiled at all
+                    $(($r, $c) if const { $r * $c * V <= L::BLOCKS && compiled(($r, $c), STEP) } => {
                         self.sweep::<L, $r, $c, V, STEP>(lanes)
                     })*
                     _ => self.sweep::<L, 1, 1, V, STEP>(lanes),
                 }
             };
         }
-        tiles!(1 x 14, 1 x 12, 2 x 6, 1 x 8, 2 x 4, 1 x 6, 2 x 3, 3 x 3, 3 x 2, 1 x 4, 2 x 2, 1 x 2)
+        tiles!(1 x 12, 2 x 6, 1 x 8, 1 x 6, 3 x 3, 2 x 2)
     }
 
     #[inline(always)]

@@ -188,9 +188,9 @@ fn group<L: Lanes, T: Stored>(
     far: bool,
 ) {
     match blocks {
-        16 if L::BLOCKS >= 16 => product::<L, T, 16, 1>(lanes, x, places, weights, y, far),
-        8 if L::BLOCKS >= 8 => product::<L, T, 8, 1>(lanes, x, places, weights, y, far),
-        6 if L::BLOCKS >= 6 => product::<L, T, 6, 1>(lanes, x, places, weights, y, far),
+        16 if const { L::BLOCKS >= 16 } => product::<L, T, 16, 1>(lanes, x, places, weights, y, far),
+        8 if const { L::BLOCKS >= 8 } => product::<L, T, 8, 1>(lanes, x, places, weights, y, far),
+        6 if const { L::BLOCKS >= 6 } => product::<L, T, 6, 1>(lanes, x, places, weights, y, far),
         4 => product::<L, T, 4, 1>(lanes, x, places, weights, y, far),
         2 => product::<L, T, 2, 2>(lanes, x, places, weights, y, far),
         _ => product::<L, T, 1, 4>(lanes, x, places, weights, y, far),

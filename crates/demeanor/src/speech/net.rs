@@ -70,3 +70,74 @@ impl SpeechModel {
         Scores::from_logits(&self.header.labels, self.network.output(), self.header.temperature)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emotion::Emotion;
+    use crate::face::prepare::{FaceRecipe, Scaling};
+    use crate::input::Hz;
+    use crate::model::{FORMAT, Tensors};
+    use crate::nn::{Dense, Layer, spec};
+    use crate::speech::prepare::{Features, Level};
+
+    fn recipe() -> SpeechRecipe {
+        SpeechRecipe {
+            rate: Hz(16000),
+            trim_db: None,
+            level: Level::Peak,
+            frame: 400,
+            hop: 160,
+            fft: 512,
+            features: Features::LogMel { bands: 12, floor: 1e-4 },
+            max_frames: 12,
+            mean: vec![],
+            deviation: vec![],
+        }
+    }
+
+    fn file(input: InputRecipe, bias: f32) -> Vec<u8> {
+        let network = vec![Layer::Flatten, Layer::Dense(Dense { units: 7, relu: false })];
+        let mut tensors = Tensors::new();
+        for (name, shape) in spec::tensors(&network, input.shape()).unwrap() {
+            let values = (0..shape.iter().product()).map(|i: usize| bias * i as f32).collect();
+            tensors.insert(name, &shape, values).unwrap();
+        }
+        let header = Header {
+            format: FORMAT,
+            name: "test".into(),
+            input,
+            labels: Emotion::FER.to_vec(),
+            network,
+            temperature: 2.0,
+            licence: "MIT".into(),
+            recipe: String::new(),
+            sha256: String::new(),
+        };
+        model::write(&header, &tensors).unwrap()
+    }
+
+    #[test]
+    fn scores_sum_to_1() {
+        let recipe = SpeechRecipe { max_frames: 1, ..recipe() };
+        let mut model = SpeechModel::load(&file(InputRecipe::Speech(recipe.clone()), 0.5)).unwrap();
+        let scores = model.read(&SpeechInput::new(&recipe)).unwrap();
+        assert!((scores.iter().map(|(_, score)| score).sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_input_of_another_recipe_is_refused() {
+        let mut model = SpeechModel::load(&file(InputRecipe::Speech(recipe()), 0.1)).unwrap();
+        let other = SpeechInput::new(&SpeechRecipe { max_frames: 13, ..recipe() });
+        let error = model.read(&other).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Recipe);
+        assert!(error.to_string().contains("prepare it by the model's own recipe"), "{error}");
+    }
+
+    #[test]
+    fn a_model_of_the_other_sense_is_refused() {
+        let other = InputRecipe::Face(FaceRecipe { size: 12, scaling: Scaling::Unit, margin: 0.0 });
+        assert_eq!(SpeechModel::load(&file(other, 0.1)).unwrap_err().kind(), ErrorKind::Recipe);
+        assert_eq!(SpeechModel::load(b"no model").unwrap_err().kind(), ErrorKind::Model);
+    }
+}

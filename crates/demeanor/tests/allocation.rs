@@ -1,0 +1,122 @@
+//! After warm-up, seeing a frame or hearing a window allocates nothing in the networks.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use demeanor::model::Tensors;
+use demeanor::nn::{Layer, Network, Stream, spec};
+
+/// The system's allocator, counting what this thread asks of it.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is passed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = COUNT.with(Cell::get);
+    work();
+    COUNT.with(Cell::get) - before
+}
+
+fn layers(json: &str) -> Vec<Layer> {
+    serde_json::from_str(json).unwrap()
+}
+
+fn weights(layers: &[Layer], input: [usize; 3]) -> Tensors {
+    let mut tensors = Tensors::new();
+    for (name, shape) in spec::tensors(layers, input).unwrap() {
+        let count = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|i| ((i * 7919) % 997) as f32 / 9970.0 - 0.05).collect();
+        if shape.len() == 2 {
+            tensors.insert_half(name, &shape, &values).unwrap();
+        } else {
+            tensors.insert(name, &shape, values).unwrap();
+        }
+    }
+    tensors
+}
+
+const FACE: &str = r#"[
+    {"layer": "conv", "out": 32, "kernel": [3, 3], "norm": "after_relu", "pool": [2, 2]},
+    {"layer": "residual", "body": [
+        {"layer": "conv", "out": 64, "kernel": [3, 3], "stride": [2, 2]},
+        {"layer": "conv", "out": 64, "kernel": [3, 3], "relu": false},
+        {"layer": "squeeze_excite", "hidden": 8}
+    ], "shortcut": {"out": 64, "kernel": [1, 1], "stride": [2, 2], "relu": false}},
+    {"layer": "conv", "out": 128, "kernel": [3, 3], "norm": "after_relu", "pool": [3, 3]},
+    {"layer": "flatten"}, {"layer": "dense", "units": 256, "relu": true}, {"layer": "dense", "units": 7}
+]"#;
+
+const SPEECH: &str = r#"[
+    {"layer": "conv", "out": 24, "kernel": [5, 5], "stride": [2, 2]},
+    {"layer": "max_pool", "size": 2},
+    {"layer": "gru", "units": 24, "bidirectional": true, "all_steps": true},
+    {"layer": "attentive_statistics", "hidden": 16}, {"layer": "dense", "units": 8}
+]"#;
+
+const STREAM: &str = r#"[
+    {"layer": "lstm", "units": 128, "all_steps": true}, {"layer": "dropout", "rate": 0.3},
+    {"layer": "lstm", "units": 64}, {"layer": "dense", "units": 8}
+]"#;
+
+#[test]
+fn a_run_allocates_nothing() {
+    let (face, speech) = (layers(FACE), layers(SPEECH));
+    let mut face = Network::new(&face, [1, 48, 48], &weights(&face, [1, 48, 48])).unwrap();
+    let mut speech = Network::new(&speech, [1, 64, 300], &weights(&speech, [1, 64, 300])).unwrap();
+    let input = vec![0.5; 64 * 300];
+    face.run(&input[..48 * 48], 48).unwrap();
+    speech.run_steps(&input, 300).unwrap();
+    let count = allocations(|| {
+        for _ in 0..3 {
+            face.run(&input[..48 * 48], 48).unwrap();
+            // stretches of another length too
+            for width in [300, 120, 37] {
+                speech.run_steps(&input[..64 * width], width).unwrap();
+            }
+        }
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_step_of_a_stream_allocates_nothing() {
+    let layers = layers(STREAM);
+    let mut stream = Stream::new(&layers, 13, &weights(&layers, [1, 13, 1])).unwrap();
+    let count = allocations(|| {
+        for _ in 0..10 {
+            stream.step(&[0.5; 13]).unwrap();
+        }
+        stream.reset();
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn the_counter_counts() {
+    assert!(allocations(|| drop(std::hint::black_box(vec![0u8; 100]))) > 0);
+}
