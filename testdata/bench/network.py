@@ -303,11 +303,18 @@ def main():
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), metavar="NETWORK")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--program", default="target/release/examples/time_network")
-    parser.add_argument("--half", default="weight", help="names of tensors ending so are half precision for us; '-': none")
+    parser.add_argument(
+        "--half", default="dense,lstm", help="layers whose weights are in half precision for us (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     fine = True
     for name in arguments.networks:
-        half = tuple(f"{n}.{arguments.half}" for n, layer in enumerate(NETWORKS[name][0]) if layer["layer"] == "dense")
+        half = tuple(
+            f"{n}.{tensor}"
+            for n, layer in enumerate(NETWORKS[name][0])
+            if layer["layer"] in arguments.half.split(",")
+            for tensor in ("weight", "input.weight", "recurrent.weight")
+        )
         with tempfile.TemporaryDirectory() as folder:
             fine &= compare(name, arguments.rounds, pathlib.Path(folder), arguments.program, half)
     print(f"onnxruntime {onnxruntime.__version__}, one thread each; ratio: how many times faster ours is")

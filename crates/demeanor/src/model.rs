@@ -175,6 +175,10 @@ impl Tensor {
         }
     }
 
+    fn stored<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> Stored<'a> {
+        (name, self.dtype(), &self.shape, bytes)
+    }
+
     /// The numbers as little-endian bytes.
     fn bytes(&self) -> Vec<u8> {
         match &self.values {
@@ -290,33 +294,33 @@ pub fn read(bytes: &[u8]) -> Result<(Header, Tensors)> {
         .map_err(|error| broken(&format!("its header cannot be read: {error}")).with_source(error))?;
 
     let file = SafeTensors::deserialize(bytes).map_err(|error| broken(&reason(&error)).with_source(error))?;
-    let mut tensors = Tensors::new();
-    for (name, view) in file.iter() {
-        let data = view.data();
-        let values = match view.dtype() {
-            Dtype::F32 => {
-                Values::F32(data.as_chunks().0.iter().map(|&chunk: &[u8; 4]| f32::from_le_bytes(chunk)).collect())
-            }
-            Dtype::F16 => {
-                Values::F16(data.as_chunks().0.iter().map(|&chunk: &[u8; 2]| f16::from_le_bytes(chunk)).collect())
-            }
-            other => return Err(broken(&format!("tensor {name} is of type {other:?}; expected F32 or F16"))),
-        };
-        let count = match &values {
-            Values::F32(values) => values.len(),
-            Values::F16(values) => values.len(),
-        };
-        if count > MAX_VALUES {
-            return Err(broken(&format!("tensor {name} holds {count} numbers; expected at most {MAX_VALUES}")));
-        }
-        tensors.add(name.to_string(), view.shape(), count, values)?;
-    }
-    let found = hash(&header, &tensors)?;
+    let mut views: Vec<(&str, TensorView<'_>)> = file.iter().collect();
+    views.sort_by_key(|(name, _)| *name);
+    let found = hash(&header, views.iter().map(|(name, view)| (*name, view.dtype(), view.shape(), view.data())))?;
     if found != header.sha256 {
         return Err(broken(&format!(
             "its contents were altered: their SHA-256 is {found}, and the file says {}; fetch or train it again",
             header.sha256
         )));
+    }
+    let mut tensors = Tensors::new();
+    for (name, view) in views {
+        let data = view.data();
+        let (count, values) = match view.dtype() {
+            Dtype::F32 => {
+                let numbers: Vec<f32> = data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+                (numbers.len(), Values::F32(numbers))
+            }
+            Dtype::F16 => {
+                let numbers: Vec<f16> = data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes)).collect();
+                (numbers.len(), Values::F16(numbers))
+            }
+            other => return Err(broken(&format!("tensor {name} is of type {other:?}; expected F32 or F16"))),
+        };
+        if count > MAX_VALUES {
+            return Err(broken(&format!("tensor {name} holds {count} numbers; expected at most {MAX_VALUES}")));
+        }
+        tensors.add(name.to_string(), view.shape(), count, values)?;
     }
     header.check()?;
     header.check_tensors(&tensors)?;
@@ -332,12 +336,12 @@ pub fn read(bytes: &[u8]) -> Result<(Header, Tensors)> {
 pub fn write(header: &Header, tensors: &Tensors) -> Result<Vec<u8>> {
     header.check()?;
     header.check_tensors(tensors)?;
-    let mut header = header.clone();
-    header.sha256 = hash(&header, tensors)?;
-    let failed = |what: &str| Error::new(ErrorKind::Model, format!("the model file cannot be written: {what}"));
-    let json = serde_json::to_string(&header).map_err(|error| failed("its header").with_source(error))?;
     let bytes: Vec<(&str, &Tensor, Vec<u8>)> =
         tensors.iter().map(|(name, tensor)| (name, tensor, tensor.bytes())).collect();
+    let mut header = header.clone();
+    header.sha256 = hash(&header, bytes.iter().map(|(name, tensor, bytes)| tensor.stored(name, bytes)))?;
+    let failed = |what: &str| Error::new(ErrorKind::Model, format!("the model file cannot be written: {what}"));
+    let json = serde_json::to_string(&header).map_err(|error| failed("its header").with_source(error))?;
     let mut views = Vec::with_capacity(bytes.len());
     for (name, tensor, bytes) in &bytes {
         let view = TensorView::new(tensor.dtype(), tensor.shape.clone(), bytes)
@@ -365,32 +369,19 @@ fn check_version(format: u32) -> Result<()> {
     }
 }
 
-/// The hash that [`Header::sha256`] describes.
-fn hash(header: &Header, tensors: &Tensors) -> Result<String> {
+/// A tensor as it stands in a file: name, type, shape, bytes.
+type Stored<'a> = (&'a str, Dtype, &'a [usize], &'a [u8]);
+
+/// The hash that [`Header::sha256`] describes; the tensors in order of name.
+fn hash<'a>(header: &Header, tensors: impl Iterator<Item = Stored<'a>>) -> Result<String> {
     let bare = Header { sha256: String::new(), ..header.clone() };
     let json = serde_json::to_vec(&bare)
         .map_err(|error| Error::new(ErrorKind::Model, "the header cannot be hashed").with_source(error))?;
     let mut hasher = Sha256::new();
     hasher.update(&json);
-    let mut buffer = Vec::with_capacity(1 << 12);
-    for (name, tensor) in tensors.iter() {
-        hasher.update(format!("{name} {:?} {:?}\n", tensor.dtype(), tensor.shape));
-        match &tensor.values {
-            Values::F32(values) => {
-                for part in values.chunks(1 << 10) {
-                    buffer.clear();
-                    buffer.extend(part.iter().flat_map(|v| v.to_le_bytes()));
-                    hasher.update(&buffer);
-                }
-            }
-            Values::F16(values) => {
-                for part in values.chunks(1 << 11) {
-                    buffer.clear();
-                    buffer.extend(part.iter().flat_map(|v| v.to_le_bytes()));
-                    hasher.update(&buffer);
-                }
-            }
-        }
+    for (name, dtype, shape, bytes) in tensors {
+        hasher.update(format!("{name} {dtype:?} {shape:?}\n"));
+        hasher.update(bytes);
     }
     let mut text = String::with_capacity(64);
     for byte in hasher.finalize() {
@@ -466,7 +457,9 @@ mod tests {
 
     /// The same with a hash that fits.
     fn pack_fitting(header: &Header, tensors: &Tensors) -> Vec<u8> {
-        let header = Header { sha256: hash(header, tensors).unwrap(), ..header.clone() };
+        let bytes: Vec<_> = tensors.iter().map(|(name, tensor)| (name, tensor, tensor.bytes())).collect();
+        let sha256 = hash(header, bytes.iter().map(|(name, tensor, bytes)| tensor.stored(name, bytes))).unwrap();
+        let header = Header { sha256, ..header.clone() };
         pack(&serde_json::to_string(&header).unwrap(), tensors)
     }
 
@@ -528,7 +521,9 @@ mod tests {
         refused(&pack("{}", &tensors), ErrorKind::Model, "no readable format version");
         refused(&pack("{\"format\": 1}", &tensors), ErrorKind::Model, "header cannot be read");
         let view = TensorView::new(Dtype::I32, vec![2], &[0; 8]).unwrap();
-        let json = serde_json::to_string(&face().0).unwrap();
+        let mut header = face().0;
+        header.sha256 = hash(&header, [("0.weight", Dtype::I32, &[2][..], &[0; 8][..])].into_iter()).unwrap();
+        let json = serde_json::to_string(&header).unwrap();
         let other = safetensors::serialize([("0.weight", view)], Some(HashMap::from([("demeanor".to_string(), json)])))
             .unwrap();
         refused(&other, ErrorKind::Model, "expected F32 or F16");

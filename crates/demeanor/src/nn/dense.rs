@@ -57,16 +57,21 @@ impl Matrix {
             groups.push(blocks);
             left -= blocks;
         }
+        let columns_of: Vec<Option<usize>> = (0..rows).map(column).collect();
         let mut weights = Aligned::zeros(rows * padded(units));
         let (mut first, mut start) = (0, 0);
         for &blocks in &groups {
             let wide = blocks * LANES;
             let real = wide.min(units - first);
-            // unit by unit, so that a line of the tensor is read from one end to the other
-            for unit in 0..real {
-                for row in 0..rows {
-                    if let Some(column) = column(row) {
-                        weights[start + row * wide + unit] = value((first + unit) * columns + column);
+            // some rows of all units at a time, so that both what is read and what is written stays in the cache
+            for (part, columns_of) in columns_of.chunks(PART).enumerate() {
+                let to = &mut weights[start + part * PART * wide..];
+                for unit in 0..real {
+                    let from = (first + unit) * columns;
+                    for (row, column) in columns_of.iter().enumerate() {
+                        if let Some(column) = column {
+                            to[row * wide + unit] = value(from + column);
+                        }
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Long short-term memories and gated recurrent units, step by step.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Tensor, Tensors};
+use crate::model::{Tensor, Tensors, Values};
 use crate::nn::conv::{Convolution, Parts};
 use crate::nn::dense::{DenseLayer, Matrix};
 use crate::nn::lanes::{Aligned, Form, LANES, Lanes, Work, padded};
@@ -68,9 +68,13 @@ fn spread(tensor: &Tensor, gates: usize, units: usize) -> Result<Tensor> {
         let to = gate * wide * columns;
         out[to..to + units * columns].copy_from_slice(&values[from..from + units * columns]);
     }
-    let mut tensors = Tensors::new();
-    tensors.insert("", &[gates * wide, columns], out)?;
-    tensors.shaped("", &[gates * wide, columns]).cloned()
+    let (mut tensors, shape) = (Tensors::new(), [gates * wide, columns]);
+    match tensor.values() {
+        Values::F32(_) => tensors.insert("", &shape, out)?,
+        // what was in half precision is again, to the bit
+        Values::F16(_) => tensors.insert_half("", &shape, &out)?,
+    }
+    tensors.shaped("", &shape).cloned()
 }
 
 fn named<'a>(tensors: &'a Tensors, path: &str, name: &str) -> Result<&'a Tensor> {
