@@ -1,11 +1,13 @@
 //! The program `demeanor`: files, cameras, microphones and the terminal around the library.
 
 mod cmd;
+mod draw;
 mod model;
 mod picture;
 mod sound;
 mod sources;
 mod terminal;
+mod write;
 
 use std::process::ExitCode;
 
@@ -28,16 +30,20 @@ struct Cli {
 /// One line here and one file in `cmd/` per command.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Face(cmd::face::Args),
     Speech(cmd::speech::Args),
     Model(cmd::model::Args),
+    Bench(cmd::bench::Args),
     Completions(cmd::shell::CompletionsArgs),
     Man(cmd::shell::ManArgs),
 }
 
 fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
+        Command::Face(args) => cmd::face::run(args),
         Command::Speech(args) => cmd::speech::run(args),
         Command::Model(args) => cmd::model::run(args),
+        Command::Bench(args) => cmd::bench::run(args),
         Command::Completions(args) => cmd::shell::completions(args),
         Command::Man(args) => cmd::shell::man(args),
     }

@@ -46,7 +46,7 @@ impl Picture {
     }
 
     /// Decodes the picture in a stream of bytes. The format is told by the contents, not by a name.
-    fn from_reader(mut reader: impl Read) -> anyhow::Result<Self> {
+    pub fn from_reader(mut reader: impl Read) -> anyhow::Result<Self> {
         let mut bytes = Vec::new();
         // enough to tell the format: nobody waits for a whole film to hear that it is no picture
         reader.by_ref().take(64).read_to_end(&mut bytes)?;
@@ -129,17 +129,18 @@ impl Picture {
         Frame::new(&self.pixels, self.width, self.height, self.layout)
     }
 
-    /// A copy in colour, to draw on.
-    pub fn to_rgb(&self) -> image::RgbImage {
-        image::RgbImage::from_fn(self.width as u32, self.height as u32, |x, y| {
-            let bytes = self.layout.bytes();
-            let at = (y as usize * self.width + x as usize) * bytes;
-            match (self.layout, &self.pixels[at..at + bytes]) {
-                (PixelLayout::Grey8, p) => image::Rgb([p[0]; 3]),
-                (PixelLayout::Bgr8, p) => image::Rgb([p[2], p[1], p[0]]),
-                (PixelLayout::Rgb8 | PixelLayout::Rgba8, p) => image::Rgb([p[0], p[1], p[2]]),
+    /// The same in colour, to draw on.
+    pub fn into_rgb(self) -> image::RgbImage {
+        let (width, height) = (self.width as u32, self.height as u32);
+        let pixels = match self.layout {
+            PixelLayout::Rgb8 => self.pixels,
+            PixelLayout::Bgr8 => self.pixels.as_chunks().0.iter().flat_map(|&[b, g, r]: &[u8; 3]| [r, g, b]).collect(),
+            PixelLayout::Grey8 => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
+            PixelLayout::Rgba8 => {
+                self.pixels.as_chunks().0.iter().flat_map(|&[r, g, b, _]: &[u8; 4]| [r, g, b]).collect()
             }
-        })
+        };
+        image::RgbImage::from_raw(width, height, pixels).unwrap_or_else(|| image::RgbImage::new(width, height))
     }
 }
 
