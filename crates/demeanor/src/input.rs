@@ -162,7 +162,7 @@ impl<'a> Audio<'a> {
     /// # Errors
     /// [`ErrorKind::Sound`] when there is no channel, the rate is 0, or the last group of samples is not whole.
     pub fn new(samples: &'a [f32], channels: usize, rate: Hz) -> Result<Self> {
-        if channels == 0 || rate.0 == 0 || samples.len() % channels != 0 {
+        if channels == 0 || rate.0 == 0 || !samples.len().is_multiple_of(channels) {
             return Err(Error::new(
                 ErrorKind::Sound,
                 format!("{} samples do not make sound of {channels} channels at {} Hz", samples.len(), rate.0),

@@ -174,22 +174,67 @@ impl Level {
                 let odd = below_odd.iter_mut().zip(above_odd);
                 let even = below_even[1..].iter_mut().zip(&above_even[1..]);
                 for ((&[a, b], odd), even) in pairs.iter().zip(odd).zip(even) {
-                    sum += value(a);
+                    sum = sum.wrapping_add(value(a));
                     *odd.0 = odd.1.wrapping_add(sum);
-                    sum += value(b);
+                    sum = sum.wrapping_add(value(b));
                     *even.0 = even.1.wrapping_add(sum);
                 }
                 if let [last] = last {
-                    sum += value(*last);
+                    sum = sum.wrapping_add(value(*last));
                     below_odd[pairs.len()] = above_odd[pairs.len()].wrapping_add(sum);
                 }
             } else {
                 below[0] = 0;
                 for ((out, above), &p) in below[1..].iter_mut().zip(&above[1..]).zip(&self.row) {
-                    sum += value(p);
+                    sum = sum.wrapping_add(value(p));
                     *out = above.wrapping_add(sum);
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_a_very_wide_picture_wrap_around() {
+        let (width, height) = (40_000, 30);
+        let grey = vec![255; width * height];
+        let picture = Picture { grey: &grey, width, height };
+        for halved in [false, true] {
+            let layout = Layout { stride: 40_048, halved };
+            let mut level = Level::default();
+            level.begin(picture, width, height, layout);
+            let top = level.rows(picture, 3, 25);
+            let sums = level.sums();
+            // over the last 24 columns and 24 rows
+            let over = |of: &[i32]| {
+                let at = |x, y| of[top + y * layout.stride + layout.column(x)];
+                at(width, 24)
+                    .wrapping_sub(at(width - 24, 24))
+                    .wrapping_sub(at(width, 0))
+                    .wrapping_add(at(width - 24, 0))
+            };
+            assert_eq!(over(sums.values), 24 * 24 * 255);
+            assert_eq!(over(sums.squares), 24 * 24 * 255 * 255);
+        }
+    }
+
+    #[test]
+    fn smaller_pictures_are_those_of_opencv() {
+        // cv2.resize(..., interpolation=cv2.INTER_LINEAR_EXACT) of OpenCV 4.14
+        let grey: Vec<u8> = (0..7 * 5).map(|i| (i * i * 37 % 256) as u8).collect();
+        let picture = Picture { grey: &grey, width: 7, height: 5 };
+        let mut level = Level::default();
+        level.begin(picture, 5, 3, Layout { stride: 16, halved: false });
+        let rows: Vec<_> = (0..3)
+            .map(|y| {
+                level.resize_row(picture, y);
+                level.row.clone()
+            })
+            .collect();
+        assert_eq!(rows, [[15, 114, 90, 126, 91], [94, 53, 197, 145, 176], [128, 101, 174, 68, 61]]);
     }
 }
