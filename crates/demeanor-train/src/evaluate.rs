@@ -358,3 +358,134 @@ pub fn floor(labels: &[Emotion]) -> f64 {
     let most = Emotion::ALL.iter().map(|e| labels.iter().filter(|l| *l == e).count()).max().unwrap_or_default();
     most as f64 / labels.len().max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::faces::FacePicture;
+    use crate::data::speech::SpeechClip;
+    use demeanor::Hz;
+    use demeanor::face::prepare::{FaceRecipe, Scaling};
+    use demeanor::model::{FORMAT, Header, Tensors};
+    use demeanor::nn::{Dense, Layer};
+    use demeanor::speech::prepare::{Features, Level, SpeechRecipe};
+
+    /// A model that says the label at `favourite` of whatever it reads.
+    fn model(input: InputRecipe, labels: &[Emotion], favourite: usize) -> Vec<u8> {
+        let header = Header {
+            format: FORMAT,
+            name: "constant".into(),
+            input,
+            labels: labels.to_vec(),
+            network: vec![Layer::GlobalAverage, Layer::Dense(Dense { units: labels.len(), relu: false })],
+            temperature: 1.0,
+            licence: "none".into(),
+            recipe: String::new(),
+            sha256: String::new(),
+        };
+        let mut bias = vec![0.0; labels.len()];
+        bias[favourite] = 3.0;
+        let mut tensors = Tensors::new();
+        tensors.insert("1.weight", &[labels.len(), 1], vec![0.0; labels.len()]).unwrap();
+        tensors.insert("1.bias", &[labels.len()], bias).unwrap();
+        demeanor::model::write(&header, &tensors).unwrap()
+    }
+
+    fn faces_set() -> FaceSet {
+        let picture = |i: usize| FacePicture {
+            pixels: Box::new(std::array::from_fn(|p| ((p * (i + 3)) % 251) as u8)),
+            emotion: if i == 9 { Emotion::Contempt } else { Emotion::FER[i % 7] },
+            votes: Some([0, 8, 0, 0, 0, 0, 0, 0, 2, 0]),
+            split: if i < 2 { Split::Train } else { Split::Test },
+            name: format!("{i}"),
+            row: None,
+            twin_in: [i == 3, false, false],
+        };
+        FaceSet { pictures: (0..12).map(picture).collect(), notes: Vec::new() }
+    }
+
+    #[test]
+    fn a_face_report_has_the_fields_that_are_promised() {
+        let recipe = FaceRecipe { size: 48, scaling: Scaling::Unit, margin: 0.0 };
+        let bytes = model(InputRecipe::Face(recipe), &Emotion::FER, 3);
+        let report = faces(&bytes, &faces_set(), Split::Test, true).unwrap();
+        assert_eq!((report.metrics.samples, report.left_out), (9, 1));
+        assert_eq!(report.clean.as_ref().unwrap().metrics.samples, 8);
+        assert_eq!(report.voted.unwrap(), Voted { samples: 9, accuracy: 1.0 });
+        let json = serde_json::to_value(&report).unwrap();
+        for object in [&json, &json["clean"]] {
+            for field in ["accuracy", "balanced_accuracy", "macro_f1", "ece"] {
+                assert!(object[field].is_number(), "{field}");
+            }
+            assert_eq!((object["model"].as_str(), object["split"].as_str()), (Some("constant"), Some("test")));
+            assert!(object["samples"].is_u64() && object["confusion"][6][6].is_u64());
+            for field in ["precision", "recall", "f1", "support"] {
+                assert!(object["per_class"][6][field].is_number(), "{field}");
+            }
+            assert_eq!(object["per_class"][3]["emotion"], "happy");
+        }
+        let back: FaceReport = serde_json::from_value(json).unwrap();
+        assert_eq!(back, report);
+        assert!(crate::report::faces(&report).contains("without twins"));
+        assert_eq!(faces(&bytes, &faces_set(), Split::Validation, false).unwrap_err().kind(), ErrorKind::Data);
+        assert!(faces(b"no model", &faces_set(), Split::Test, false).is_err());
+    }
+
+    fn speech_set() -> SpeechSet {
+        let clip = |i: usize| SpeechClip {
+            samples: (0..4000 + 100 * i).map(|t| ((t * (i + 7)) as f32 * 0.01).sin()).collect(),
+            emotion: Emotion::RAVDESS[i % 8],
+            speaker: Some(format!("{:02}", i / 8)),
+            sex: Some(if (i / 8).is_multiple_of(2) { Sex::Female } else { Sex::Male }),
+            name: format!("{i:02}.wav"),
+            same_as: None,
+        };
+        SpeechSet { clips: (0..80).map(clip).collect(), ..SpeechSet::default() }
+    }
+
+    #[test]
+    fn a_speech_report_has_the_fields_that_are_promised() {
+        let recipe = SpeechRecipe {
+            rate: Hz(16_000),
+            trim_db: Some(30.0),
+            level: Level::Peak,
+            frame: 400,
+            hop: 160,
+            fft: 512,
+            features: Features::LogMel { bands: 20, floor: 1e-4 },
+            max_frames: 300,
+            mean: Vec::new(),
+            deviation: Vec::new(),
+        };
+        let bytes = model(InputRecipe::Speech(recipe), &Emotion::RAVDESS, 2);
+        let (set, models) = (speech_set(), vec![bytes.clone(); RUNS]);
+        for (protocol, noise) in [(Protocol::Speaker, None), (Protocol::Random, Some(NoiseTest::white(10.0)))] {
+            let report = speech(&models, &set, protocol, noise).unwrap();
+            assert_eq!((report.metrics.runs, report.metrics.samples), (5, 80));
+            assert_eq!(report.metrics.per_class[2].recall, 1.0);
+            let json = serde_json::to_value(&report).unwrap();
+            assert_eq!(json["protocol"], protocol.name());
+            for field in ["accuracy", "uar", "macro_f1"] {
+                assert!(json[field]["mean"].is_number() && json[field]["sd"].is_number(), "{field}");
+            }
+            assert!(json["ece"].is_number() && json["runs"].is_u64() && json["samples"].is_u64());
+            assert!(json["per_class"][7]["f1"].is_number() && json["confusion"][7][7].is_u64());
+            let back: SpeechReport = serde_json::from_value(json).unwrap();
+            assert_eq!(back, report);
+            assert!(crate::report::speech(&report).contains("5 runs, 80 clips"));
+        }
+        assert_eq!(speech_all(&bytes, &set, None).unwrap().metrics.samples, 80);
+        assert_eq!(speech(&models[..2], &set, Protocol::Random, None).unwrap_err().kind(), ErrorKind::Data);
+        let error = run_models(Path::new("nowhere"), Protocol::Speaker).unwrap_err().to_string();
+        assert!(error.contains("nowhere-fold0.safetensors"), "{error}");
+    }
+
+    #[test]
+    fn model_files_say_their_sense_and_labels_their_floor() {
+        let recipe = FaceRecipe { size: 48, scaling: Scaling::Unit, margin: 0.0 };
+        let bytes = model(InputRecipe::Face(recipe), &Emotion::FER, 0);
+        assert!(is_for_faces(&bytes).unwrap());
+        assert_eq!(floor(&[Emotion::Sad, Emotion::Sad, Emotion::Happy, Emotion::Fear]), 0.5);
+        assert_eq!(floor(&[]), 0.0);
+    }
+}

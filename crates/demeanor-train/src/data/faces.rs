@@ -240,11 +240,11 @@ impl FaceSet {
         let (rows, problems) = parse_votes(open(path)?).map_err(|e| at(path, e))?;
         first_problem(path, problems)?;
         let by_name: HashMap<&str, Votes> =
-            rows.iter().filter(|r| !r.0.is_empty()).map(|r| (r.0.as_str(), r.1)).collect();
+            rows.iter().filter(|r| !r.image.is_empty()).map(|r| (r.image.as_str(), r.votes)).collect();
         let mut fitted = 0;
         for picture in &mut self.pictures {
             let file = picture.name.rsplit('/').next().unwrap_or_default();
-            let by_row = || picture.row.and_then(|r| rows.get(r as usize)).map(|r| r.1);
+            let by_row = || picture.row.and_then(|r| rows.get(r as usize)).map(|r| r.votes);
             picture.votes = by_name.get(file).copied().or_else(by_row);
             fitted += usize::from(picture.votes.is_some());
         }
@@ -360,11 +360,20 @@ fn parse_pixels(cell: &str) -> Result<Box<[u8; PIXELS]>> {
     Ok(pixels)
 }
 
-/// Reads a FER+ table: image name and votes of each row, and the problems of its rows.
+/// A row of a FER+ table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoteRow {
+    /// The picture's file name; empty where the table has none.
+    pub image: String,
+    /// What the raters voted.
+    pub votes: Votes,
+}
+
+/// Reads a FER+ table, with the problems of its rows (each naming its line). Never panics, whatever the bytes.
 ///
 /// # Errors
 /// [`ErrorKind::Data`] when a column is missing, [`ErrorKind::File`] when reading fails.
-pub fn parse_votes(input: impl BufRead) -> Result<(Vec<(String, Votes)>, Vec<Error>)> {
+pub fn parse_votes(input: impl BufRead) -> Result<(Vec<VoteRow>, Vec<Error>)> {
     const COLUMNS: [&str; 10] =
         ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "nf"];
     let begin = |columns: &table::Columns| {
@@ -389,8 +398,8 @@ pub fn parse_votes(input: impl BufRead) -> Result<(Vec<(String, Votes)>, Vec<Err
                 Error::new(ErrorKind::Data, format!("{column} is \"{short}\": expected a number of votes"))
             })?;
         }
-        let name = name.and_then(|n| cells.get(n)).copied().unwrap_or_default().to_string();
-        Ok((name, votes))
+        let image = name.and_then(|n| cells.get(n)).copied().unwrap_or_default().to_string();
+        Ok(VoteRow { image, votes })
     };
     table::read(input, MOST_PROBLEMS, begin, parse)
 }
@@ -658,7 +667,7 @@ mod tests {
         let (mut set, _) = parse(&format!("emotion,pixels\n3,{}\n3,{}\n", pixels(0, 1), pixels(1, 2)));
         let mut shares = [0.0; 7];
         for (picture, row) in set.pictures.iter_mut().zip(&rows) {
-            picture.votes = Some(row.1);
+            picture.votes = Some(row.votes);
         }
         set.pictures[0].vote_shares(&Emotion::FER, &mut shares);
         let expected = [0.0, 0.0, 0.0, 0.0, 3.0 / 9.0, 0.0, 6.0 / 9.0];
@@ -667,6 +676,95 @@ mod tests {
         set.pictures[1].vote_shares(&Emotion::FER, &mut shares);
         assert_eq!(shares[Emotion::Happy.index()], 1.0);
         assert_eq!(set.pictures[1].voted(), None);
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("demeanor-faces-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn save(path: &Path, side: u32, value: u8) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::GrayImage::from_fn(side, side, |x, _| image::Luma([value.saturating_add(x as u8)])).save(path).unwrap();
+    }
+
+    #[test]
+    fn trees_with_synonyms_other_sizes_and_broken_files_are_read() {
+        let root = folder("tree");
+        for i in 0..10 {
+            save(&root.join(format!("Training/Happiness/{i}.png")), 48, 10 * i);
+        }
+        save(&root.join("PrivateTest/anger/a.png"), 96, 50);
+        save(&root.join("PrivateTest/unknown/a.png"), 48, 50);
+        fs::write(root.join("Training/Happiness/broken.png"), b"text").unwrap();
+        fs::write(root.join("Training/Happiness/notes.txt"), b"text").unwrap();
+        let set = FaceSet::load(&root, &LoadOptions::default()).unwrap();
+        let sizes = Split::ALL.map(|s| set.indices(s).len());
+        assert_eq!(sizes, [9, 1, 1]);
+        let notes = set.notes.join("; ");
+        for expected in ["PrivateTest/unknown", "1 broken pictures", "no validation part: 1 training pictures"] {
+            assert!(notes.contains(expected), "{notes}");
+        }
+        let test = &set.pictures[set.indices(Split::Test)[0]];
+        assert_eq!((test.emotion, test.name.as_str()), (Emotion::Angry, "PrivateTest/anger/a.png"));
+        // Twice as large: pixel 10 is the mean of columns 20 and 21.
+        assert!(test.pixels[10].abs_diff(70) <= 1, "{}", test.pixels[10]);
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(FaceSet::load(&root, &LoadOptions::default()).unwrap_err().kind(), ErrorKind::File);
+        fs::create_dir_all(&root).unwrap();
+        let error = FaceSet::load(&root, &LoadOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("holds no picture"), "{error}");
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_bad_table_names_the_file_and_how_many_lines_more() {
+        let root = folder("table");
+        let p = pixels(1, 2);
+        let path = root.join("fer2013.csv");
+        fs::write(&path, format!("emotion,pixels,Usage\n0,{p},Training\n9,{p},Training\n0,1,Training\n")).unwrap();
+        let error = FaceSet::load(&root, &LoadOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("fer2013.csv: line 3: the label is 9") && error.contains("1 more lines"), "{error}");
+        fs::write(&path, "emotion,pixels,Usage\n").unwrap();
+        assert_eq!(FaceSet::load(&path, &LoadOptions::default()).unwrap_err().kind(), ErrorKind::Data);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn no_bytes_make_a_parser_panic() {
+        use rand::{Rng, RngExt};
+        let seed = format!("emotion,pixels,Usage\n3,{},Training\n\"0\",\"1 2\",PublicTest\n", pixels(7, 9));
+        for i in 0..300 {
+            let mut random = stream(9, 0, i);
+            let mut bytes = seed.clone().into_bytes();
+            for _ in 0..random.random_range(1..40) {
+                let at = random.random_range(0..bytes.len());
+                bytes[at] = random.next_u32() as u8;
+            }
+            bytes.truncate(random.random_range(0..=bytes.len()));
+            let _ = FaceSet::parse(&bytes[..]);
+            let _ = parse_votes(&bytes[..]);
+            let _ = crate::data::speech::parse_manifest(&bytes[..]);
+        }
+    }
+
+    #[test]
+    fn a_table_and_a_tree_give_the_same_pictures() {
+        let Some(path) = shared() else { return };
+        let set = FaceSet::load(&path, &LoadOptions::default()).unwrap();
+        let mut text = String::from("emotion, Usage, pixels\n");
+        let usage = ["Training", "PublicTest", "PrivateTest"];
+        for picture in &set.pictures[28_500..29_000] {
+            let pixels: Vec<String> = picture.pixels.iter().map(u8::to_string).collect();
+            text += &format!("{},{},{}\n", picture.emotion.index(), usage[picture.split.index()], pixels.join(" "));
+        }
+        let (table, problems) = FaceSet::parse(text.as_bytes()).unwrap();
+        assert!(problems.is_empty());
+        for (a, b) in table.pictures.iter().zip(&set.pictures[28_500..]) {
+            assert_eq!((a.emotion, a.split, &a.pixels), (b.emotion, b.split, &b.pixels));
+        }
     }
 
     #[test]
