@@ -33,7 +33,11 @@ enum Command {
     Face(cmd::face::Args),
     Speech(cmd::speech::Args),
     Model(cmd::model::Args),
+    #[cfg(feature = "train")]
+    Eval(cmd::eval::Args),
     Bench(cmd::bench::Args),
+    #[cfg(feature = "train")]
+    Data(cmd::data::Args),
     Completions(cmd::shell::CompletionsArgs),
     Man(cmd::shell::ManArgs),
 }
@@ -43,7 +47,11 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Face(args) => cmd::face::run(args),
         Command::Speech(args) => cmd::speech::run(args),
         Command::Model(args) => cmd::model::run(args),
+        #[cfg(feature = "train")]
+        Command::Eval(args) => cmd::eval::run(args),
         Command::Bench(args) => cmd::bench::run(args),
+        #[cfg(feature = "train")]
+        Command::Data(args) => cmd::data::run(args),
         Command::Completions(args) => cmd::shell::completions(args),
         Command::Man(args) => cmd::shell::man(args),
     }

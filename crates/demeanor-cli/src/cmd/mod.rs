@@ -1,6 +1,10 @@
 //! The commands, one file each: `Args` and `run`.
 
 pub mod bench;
+#[cfg(feature = "train")]
+pub mod data;
+#[cfg(feature = "train")]
+pub mod eval;
 pub mod face;
 pub mod model;
 pub mod shell;

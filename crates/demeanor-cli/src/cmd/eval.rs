@@ -1,0 +1,154 @@
+//! `demeanor eval`: what a model is worth on labelled data.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+use demeanor_models::Sense;
+use demeanor_train::data::Split;
+use demeanor_train::data::faces::{FaceSet, LoadOptions};
+use demeanor_train::data::speech::SpeechSet;
+use demeanor_train::data::splits::Protocol;
+use demeanor_train::evaluate::{self, NoiseTest};
+use demeanor_train::report;
+use serde::Serialize;
+
+use crate::model;
+use crate::terminal::{self, Outcome};
+
+/// Measures a model on labelled data
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Face(Face),
+    Speech(Speech),
+}
+
+/// Measures a face model on a split of pictures, with and without twins
+///
+/// With --json one object: {"model", "split", "samples", "accuracy", "balanced_accuracy", "macro_f1", "ece",
+/// "per_class": [{"emotion", "precision", "recall", "f1", "support"}], "confusion", "clean": {...}}. Rows of "confusion"
+/// are true emotions, columns read ones, in the order of "per_class"; "ece" is the calibration error over 15 bins; "clean"
+/// has the same fields without the pictures that have a twin in train (the same photograph, perhaps mirrored or edited).
+#[derive(Debug, clap::Args)]
+struct Face {
+    /// fer2013.csv, icml_face_data.csv, or a folder SPLIT/EMOTION/*.png
+    #[arg(value_name = "DIR|FILE")]
+    data: PathBuf,
+    /// The split: train, validation or test
+    #[arg(long, default_value = "test")]
+    split: Split,
+    /// A model file, or the name of a built-in model [default: the newest built-in face model]
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// A table of FER+ votes [default: fer2013plus.csv beside the set, if it is there]
+    #[arg(long, value_name = "FILE")]
+    votes: Option<PathBuf>,
+    /// Write the confusion matrix as a picture too
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures speech models on recordings, over the five runs of a protocol
+///
+/// Each run has a model of its own, which was not trained on the clips that it is tested with. With --json one object:
+/// {"model", "protocol", "runs", "samples", "accuracy": {"mean", "sd"}, "uar": {"mean", "sd"}, "macro_f1": {"mean", "sd"},
+/// "ece", "per_class": [{"emotion", "precision", "recall", "f1", "support"}], "confusion"}.
+#[derive(Debug, clap::Args)]
+struct Speech {
+    /// A folder of recordings, or a table of them
+    #[arg(value_name = "DIR|FILE")]
+    data: PathBuf,
+    /// random: the paper's random fifth of the clips; speaker: whole speakers held out
+    #[arg(long, default_value = "speaker")]
+    protocol: Protocol,
+    /// The models of the runs: BASE/fold0/model.safetensors or BASE-fold0.safetensors and so on (random0 for the random
+    /// protocol); or one model file, which reads every clip and must not have been trained on any
+    #[arg(long, value_name = "BASE|FILE", default_value = "runs/speech-v1")]
+    model: PathBuf,
+    /// Add white noise to each clip, so many dB under it
+    #[arg(long, value_name = "SNR_DB", allow_negative_numbers = true, value_parser = decibels)]
+    noise: Option<f32>,
+    /// Write the confusion matrix as a picture too
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn decibels(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (-60.0..=120.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from -60 to 120".to_owned()),
+    }
+}
+
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    match args.command {
+        Command::Face(args) => face(args),
+        Command::Speech(args) => speech(args),
+    }
+}
+
+fn face(args: Face) -> anyhow::Result<Outcome> {
+    // the model first: loading the pictures takes longer
+    let bytes = model::bytes(args.model.as_deref(), Sense::Face)?;
+    model::face(args.model.as_deref())?;
+    let options = LoadOptions { votes: args.votes, ..LoadOptions::default() };
+    let mut set = FaceSet::load(&args.data, &options).with_context(|| args.data.display().to_string())?;
+    for note in &set.notes {
+        terminal::warn(note);
+    }
+    set.mark_twins();
+    let found = evaluate::faces(&bytes, &set, args.split, true)?;
+    let labels: Vec<_> = found.metrics.per_class.iter().map(|c| c.emotion).collect();
+    let title = format!("{}, {} split", found.model, found.split);
+    plot(args.plot.as_deref(), || report::confusion_svg(&title, &labels, &found.metrics.confusion))?;
+    print(&found, args.json, || report::faces(&found))
+}
+
+fn speech(args: Speech) -> anyhow::Result<Outcome> {
+    let single = args.model.is_file() || args.model.to_str().is_some_and(|m| demeanor_models::named(m).is_some());
+    let models = if single {
+        vec![model::named_bytes(&args.model)?.into_owned()]
+    } else {
+        evaluate::run_models(&args.model, args.protocol)?
+    };
+    let set = SpeechSet::load(&args.data).with_context(|| args.data.display().to_string())?;
+    let noise = args.noise.map(NoiseTest::white);
+    let found = match models.as_slice() {
+        [model] => evaluate::speech_all(model, &set, noise)?,
+        models => evaluate::speech(models, &set, args.protocol, noise)?,
+    };
+    let labels: Vec<_> = found.metrics.per_class.iter().map(|c| c.emotion).collect();
+    let title = format!("{}, {} protocol", found.model, found.protocol);
+    plot(args.plot.as_deref(), || report::confusion_svg(&title, &labels, &found.metrics.confusion))?;
+    print(&found, args.json, || report::speech(&found))
+}
+
+fn print(found: &impl Serialize, json: bool, text: impl FnOnce() -> String) -> anyhow::Result<Outcome> {
+    let mut out = terminal::out();
+    if json {
+        serde_json::to_writer(&mut out, found)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", text().trim_end())?;
+    }
+    out.flush()?;
+    Ok(Outcome::Read)
+}
+
+fn plot(path: Option<&Path>, svg: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    crate::write::write_whole(path, |file| Ok(file.write_all(svg().as_bytes())?))
+}
