@@ -59,7 +59,8 @@ macro_rules! built_in {
 /// The models that are built in: of each sense the oldest first.
 pub fn all() -> &'static [BuiltIn] {
     &[
-        // #[cfg(feature = "face")] built_in!(Face, "face-v1"),
+        #[cfg(feature = "face")]
+        built_in!(Face, "face-v1"),
         // #[cfg(feature = "speech")] built_in!(Speech, "speech-v1"),
     ]
 }
