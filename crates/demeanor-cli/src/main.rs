@@ -32,6 +32,8 @@ struct Cli {
 enum Command {
     Face(cmd::face::Args),
     Speech(cmd::speech::Args),
+    #[cfg(feature = "train")]
+    Train(cmd::train::Args),
     Model(cmd::model::Args),
     #[cfg(feature = "train")]
     Eval(cmd::eval::Args),
@@ -46,6 +48,8 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Face(args) => cmd::face::run(args),
         Command::Speech(args) => cmd::speech::run(args),
+        #[cfg(feature = "train")]
+        Command::Train(args) => cmd::train::run(args),
         Command::Model(args) => cmd::model::run(args),
         #[cfg(feature = "train")]
         Command::Eval(args) => cmd::eval::run(args),

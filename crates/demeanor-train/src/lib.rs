@@ -23,6 +23,8 @@ pub mod trainer;
 
 pub mod calibrate;
 pub mod export;
+pub mod folds;
+pub mod produce;
 
 pub mod evaluate;
 pub mod metrics;

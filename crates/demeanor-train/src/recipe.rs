@@ -8,6 +8,7 @@ use demeanor::{Emotion, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::faces::FaceAugment;
+use crate::augment::speech::SpeechAugment;
 
 /// A training recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +53,7 @@ pub struct Augment {
     pub face: Option<FaceAugment>,
     /// For recordings of speech.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub speech: Option<toml::Table>,
+    pub speech: Option<SpeechAugment>,
 }
 
 /// Which examples are learnt from, and what counts as their label.
@@ -65,6 +66,9 @@ pub struct Data {
     pub without_blanks: bool,
     /// How far the label gives way to the share of the FER+ raters' votes, 0 (the label alone) to 1 (the votes alone).
     pub votes: f32,
+    /// Of speech: takes the mean off each row of the features and divides it by the deviation, both of the training
+    /// clips, unless the recipe's input has some already.
+    pub standardise: bool,
     /// Learns from the validation examples too, for recipes that make no choice on the way. The temperature must then be
     /// given, or be fitted to examples that models of other folds were not trained on.
     pub learn_from_validation: bool,
@@ -72,7 +76,7 @@ pub struct Data {
 
 impl Default for Data {
     fn default() -> Self {
-        Data { without_twins: true, without_blanks: true, votes: 0.0, learn_from_validation: false }
+        Data { without_twins: true, without_blanks: true, votes: 0.0, standardise: true, learn_from_validation: false }
     }
 }
 
@@ -463,6 +467,9 @@ impl Recipe {
             }
         }
         if let Some(augment) = &self.augment.face {
+            augment.check()?;
+        }
+        if let Some(augment) = &self.augment.speech {
             augment.check()?;
         }
         match self.sense() {

@@ -9,3 +9,5 @@ pub mod face;
 pub mod model;
 pub mod shell;
 pub mod speech;
+#[cfg(feature = "train")]
+pub mod train;

@@ -1,0 +1,303 @@
+//! `demeanor train`: a recipe and a data set to a model folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use demeanor_train::data::faces::LoadOptions;
+use demeanor_train::data::speech::SpeechSet;
+use demeanor_train::data::splits::{Protocol, RUNS};
+use demeanor_train::folds;
+use demeanor_train::produce::{self, Course, Device, Lesson, MODEL, Which};
+use demeanor_train::recipe::{Recipe, Sense};
+use demeanor_train::trainer::Progress;
+
+use crate::terminal::{Outcome, note};
+
+/// Train a model from a recipe and labelled examples
+///
+/// Writes into the folder --out: model.safetensors, metrics.json (on the validation examples), recipe.toml, log.jsonl (a
+/// line per epoch), curve.svg and checkpoint.safetensors. Ctrl-C ends after the step under way; --resume then goes on
+/// exactly as if nothing had happened.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    sense: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// From pictures of faces: fer2013.csv, icml_face_data.csv, or folders SPLIT/EMOTION/*.png
+    Face(FaceArgs),
+    /// From recordings of speech: RAVDESS, folders by emotion, or a table path,emotion,speaker
+    ///
+    /// Without --run, trains the five runs of the protocol into fold0 to fold4 (or random0 to random4) of --out, which
+    /// `demeanor eval speech` reads, and calibrates each on the clips held out from the others.
+    Speech(SpeechArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The training recipe (TOML); see recipes/
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// The data set: a file or folder
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The folder that the model is written to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on from the checkpoint in --out, if there is one
+    #[arg(long)]
+    resume: bool,
+    /// What to train on: cpu, vulkan (a GPU), or burn (the reference on the CPU)
+    #[arg(long, default_value = "cpu")]
+    device: Device,
+    /// Seed of the run, instead of the recipe's
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Several runs, with seeds A to B - 1, each in the folder seedN of --out; says mean and deviation
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    seeds: Option<(u64, u64)>,
+    /// First try the learning rates of the recipe's [train.search] in short runs, and train with the best
+    #[arg(long, conflicts_with = "resume")]
+    search: bool,
+    /// Run this many epochs, instead of the recipe's
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Threads to train and to prepare examples on; all cores when absent
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+struct FaceArgs {
+    #[command(flatten)]
+    common: Common,
+    /// A table of FER+ votes; fer2013plus.csv beside the set is found by itself
+    #[arg(long, value_name = "FILE")]
+    votes: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct SpeechArgs {
+    #[command(flatten)]
+    common: Common,
+    /// What is held out for test: whole speakers, or the paper's random fifth of the clips
+    #[arg(long, default_value = "speaker", conflicts_with = "all")]
+    protocol: Protocol,
+    /// Train only this run (fold of the speakers, or seed of the random split), 0 to 4, into --out itself
+    #[arg(long, visible_alias = "fold", value_name = "K", conflicts_with = "all")]
+    run: Option<usize>,
+    /// Hold nothing out: the last fit, once the runs have given the figures
+    #[arg(long)]
+    all: bool,
+    /// With --all: the folder of the models of the five speaker folds, to whose held-out clips the temperature is fitted
+    #[arg(long, value_name = "DIR", requires = "all")]
+    folds: Option<PathBuf>,
+}
+
+fn seeds(word: &str) -> Result<(u64, u64)> {
+    let (first, end) = word.split_once("..").context("expected two numbers, as in 0..5")?;
+    let range = (first.trim().parse()?, end.trim().parse()?);
+    ensure!(range.0 < range.1 && range.1 - range.0 <= 1000, "expected A less than B, and at most 1000 runs");
+    Ok(range)
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Outcome> {
+    match args.sense {
+        Task::Face(args) => face(&args),
+        Task::Speech(args) => speech(&args),
+    }
+}
+
+fn speech(args: &SpeechArgs) -> Result<Outcome> {
+    let mut session = Session::new(&args.common, Sense::Speech)?;
+    let set = Arc::new(SpeechSet::load(&args.common.data)?);
+    let out = &args.common.out;
+    if args.all {
+        if let Some(folds) = &args.folds {
+            let temperature = folds::pooled_temperature(&set, folds, Protocol::Speaker)?;
+            note(format_args!("temperature {temperature:.3}, fitted to the clips held out from {}", folds.display()));
+            session.recipe.train.temperature = Some(temperature);
+        }
+        return session.all_seeds(&Lesson::speech(&session.recipe, &set, Which::All)?, out);
+    }
+    if let Some(run) = args.run {
+        return session.all_seeds(&Lesson::speech(&session.recipe, &set, Which::Run(args.protocol, run))?, out);
+    }
+    ensure!(args.common.seeds.is_none(), "--seeds needs --run or --all: the five runs of a protocol have a seed each");
+    for run in 0..RUNS {
+        let lesson = Lesson::speech(&session.recipe, &set, Which::Run(args.protocol, run))?;
+        let folder = out.join(args.protocol.run_name(run));
+        note(format_args!("run {run} of the {} protocol, into {}", args.protocol, folder.display()));
+        let seed = args.common.seed.unwrap_or(session.recipe.train.seed);
+        session.one(&lesson, &folder, seed + run as u64)?;
+    }
+    if session.recipe.data.learn_from_validation && session.recipe.train.temperature.is_none() {
+        let temperatures = folds::calibrate_runs(&set, out, args.protocol)?;
+        note(format_args!("temperatures, each fitted to the clips held out from the other runs: {temperatures:.3?}"));
+    }
+    Ok(Outcome::Read)
+}
+
+fn face(args: &FaceArgs) -> Result<Outcome> {
+    let session = Session::new(&args.common, Sense::Face)?;
+    let options = LoadOptions { votes: args.votes.clone(), ..LoadOptions::default() };
+    let lesson = Lesson::faces(&session.recipe, &args.common.data, &options)?;
+    session.all_seeds(&lesson, &args.common.out)
+}
+
+/// What all runs of a command share.
+struct Session<'a> {
+    args: &'a Common,
+    recipe: Recipe,
+    /// The recipe in the file, and its text.
+    written: Recipe,
+    text: String,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl<'a> Session<'a> {
+    fn new(args: &'a Common, sense: Sense) -> Result<Self> {
+        if let Some(threads) = args.threads {
+            ensure!(threads >= 1, "--threads is 0; expected 1 or more");
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("threads cannot be started")?;
+        }
+        let path = &args.recipe;
+        let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let written = Recipe::parse(&text).with_context(|| path.display().to_string())?;
+        let mut recipe = written.clone();
+        produce::expect(&recipe, sense)?;
+        if let Some(epochs) = args.epochs {
+            recipe.train.epochs = epochs;
+            recipe.check()?;
+        }
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let set = interrupted.clone();
+        ctrlc::set_handler(move || {
+            // a second Ctrl-C does not wait for the step
+            if set.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            note("ending after this step; --resume will go on (Ctrl-C again ends at once)");
+        })
+        .context("Ctrl-C cannot be watched")?;
+        Ok(Session { args, recipe, written, text, interrupted })
+    }
+
+    /// One run, or one for each seed.
+    fn all_seeds(&self, lesson: &Lesson, out: &Path) -> Result<Outcome> {
+        for line in &lesson.notes {
+            note(line);
+        }
+        let Some((first, end)) = self.args.seeds else {
+            let seed = self.args.seed.unwrap_or(lesson.recipe.train.seed);
+            self.one(lesson, out, seed)?;
+            return Ok(Outcome::Read);
+        };
+        let mut accuracies = Vec::new();
+        let mut recalls = Vec::new();
+        for seed in first..end {
+            if let Some(validation) = self.one(lesson, &out.join(format!("seed{seed}")), seed)?.validation {
+                accuracies.push(validation.accuracy);
+                recalls.push(validation.balanced_accuracy);
+            }
+        }
+        if !accuracies.is_empty() {
+            note(format_args!(
+                "{} runs, on the validation examples: accuracy {}, UAR {}",
+                accuracies.len(),
+                spread(&accuracies),
+                spread(&recalls)
+            ));
+        }
+        Ok(Outcome::Read)
+    }
+
+    /// One run into a folder.
+    fn one(&self, lesson: &Lesson, out: &Path, seed: u64) -> Result<produce::Report> {
+        let course =
+            Course { out, device: self.args.device, seed, resume: self.args.resume, interrupted: &self.interrupted };
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = "{msg} {wide_bar} {pos}/{len} steps, {eta} left";
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let mut begun = None;
+        let mut show = |progress: Progress<'_>| match progress {
+            Progress::Step { step, steps, epoch, epochs, loss, accuracy } => {
+                if begun != Some(steps) {
+                    // a run that goes on, or the next run of a search: time left is reckoned from here
+                    bar.set_length(steps as u64);
+                    bar.set_position(step as u64);
+                    bar.reset_eta();
+                    begun = Some(steps);
+                }
+                bar.set_position(step as u64);
+                bar.set_message(format!("epoch {epoch}/{epochs} loss {loss:.4} accuracy {:.1} %", 100.0 * accuracy));
+            }
+            Progress::Epoch(record) => {
+                let mut line = format!(
+                    "epoch {:3}: {:.1} s, rate {:.2e}, training loss {:.4} accuracy {:.2} %",
+                    record.epoch,
+                    record.seconds,
+                    record.rate,
+                    record.train_loss,
+                    100.0 * record.train_accuracy
+                );
+                if let (Some(loss), Some(accuracy), Some(uar)) =
+                    (record.validation_loss, record.validation_accuracy, record.validation_uar)
+                {
+                    line += &format!(
+                        "; validation loss {loss:.4} accuracy {:.2} % UAR {:.2} %",
+                        100.0 * accuracy,
+                        100.0 * uar
+                    );
+                }
+                bar.suspend(|| note(line));
+            }
+        };
+        let mut recipe = lesson.recipe.clone();
+        if self.args.search {
+            let Some((tried, rate)) = produce::search(lesson, &course, &mut show)? else {
+                bail!("the search for a learning rate was interrupted");
+            };
+            bar.suspend(|| {
+                for t in &tried {
+                    let figure = t.figure.map_or("training broke down".to_owned(), |f| format!("{f:.4}"));
+                    note(format_args!("learning rate {}: {figure}", t.rate));
+                }
+                note(format_args!("training with {rate}"));
+            });
+            recipe.train.optimiser = recipe.train.optimiser.with_rate(rate);
+        }
+        // the model file has the recipe as it was written, comments and all, unless something of it was changed here
+        let text = if recipe == self.written { self.text.clone() } else { recipe.to_toml()? };
+        let report = produce::produce(lesson, &recipe, &text, &course, &mut show)?;
+        bar.finish_and_clear();
+        let Some(report) = report else {
+            bail!("interrupted; the checkpoint is in {}: --resume goes on from there", out.display());
+        };
+        let mut line = format!("wrote {}: the weights of epoch {}", out.join(MODEL).display(), report.epoch);
+        if let Some(validation) = &report.validation {
+            line += &format!(
+                ", validation accuracy {:.2} %, UAR {:.2} %, calibration error {:.3}",
+                100.0 * validation.accuracy,
+                100.0 * validation.balanced_accuracy,
+                validation.ece
+            );
+        }
+        note(line);
+        Ok(report)
+    }
+}
+
+fn spread(values: &[f64]) -> String {
+    let spread = demeanor_train::metrics::Spread::of(values);
+    format!("{:.2} +- {:.2} %", 100.0 * spread.mean, 100.0 * spread.sd)
+}

@@ -1,0 +1,135 @@
+//! `demeanor train` from the outside, on a set of pictures that is made here.
+#![cfg(feature = "train")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const RECIPE: &str = r#"
+name = "tiny"
+labels = ["happy", "sad"]
+[input.face]
+size = 16
+scaling = "standardise"
+margin = 0.0
+[[network]]
+layer = "conv"
+out = 8
+kernel = [3, 3]
+pool = [2, 2]
+[[network]]
+layer = "global_average"
+[[network]]
+layer = "dense"
+units = 2
+[augment.face]
+shift = 0.05
+[data]
+without_twins = false
+[train]
+epochs = 4
+batch = 8
+optimiser = { kind = "adam", rate = 0.02 }
+best = "accuracy"
+search = { rates = [0.02, 0.0001], epochs = 1 }
+"#;
+
+/// A folder with a set of two kinds of stripes and a recipe.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("demeanor-train-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    for (split, count) in [("train", 24), ("validation", 8), ("test", 4)] {
+        for emotion in ["happy", "sad"] {
+            let into = folder.join("data").join(split).join(emotion);
+            fs::create_dir_all(&into).unwrap();
+            for i in 0..count {
+                let picture = image::GrayImage::from_fn(48, 48, |x, y| {
+                    let along = if emotion == "happy" { x } else { y };
+                    let noise = (x * 7 + y * 13 + i * 29) % 17;
+                    image::Luma([(along / 4 % 2 * 160 + noise * 4) as u8])
+                });
+                picture.save(into.join(format!("{i}.png"))).unwrap();
+            }
+        }
+    }
+    fs::write(folder.join("recipe.toml"), RECIPE).unwrap();
+    folder
+}
+
+fn train(folder: &Path, out: &str, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_demeanor"))
+        .args(["train", "face", "--recipe"])
+        .arg(folder.join("recipe.toml"))
+        .arg("--data")
+        .arg(folder.join("data"))
+        .arg("--out")
+        .arg(folder.join(out))
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_recipe_and_pictures_become_a_model() {
+    let folder = folder("model");
+    let output = train(&folder, "out", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.stdout.is_empty());
+    let out = folder.join("out");
+    let model = fs::read(out.join("model.safetensors")).unwrap();
+    let (header, _) = demeanor::model::read(&model).unwrap();
+    assert_eq!((header.name.as_str(), header.recipe.as_str()), ("tiny", RECIPE));
+    assert_eq!(fs::read_to_string(out.join("log.jsonl")).unwrap().lines().count(), 4);
+    assert!(fs::read_to_string(out.join("curve.svg")).unwrap().contains("polyline"));
+    let metrics: serde_json::Value = serde_json::from_slice(&fs::read(out.join("metrics.json")).unwrap()).unwrap();
+    assert_eq!(metrics["validation"]["samples"], 16);
+    assert!(metrics["validation"]["accuracy"].as_f64().unwrap() > 0.9, "{metrics}");
+
+    // the same again gives the same model; a run at its end is not run again
+    assert!(train(&folder, "again", &[]).status.success());
+    assert_eq!(fs::read(folder.join("again/model.safetensors")).unwrap(), model);
+    assert!(train(&folder, "again", &["--resume"]).status.success());
+    assert_eq!(fs::read(folder.join("again/model.safetensors")).unwrap(), model);
+
+    let seeds = train(&folder, "seeds", &["--seeds", "0..2", "--epochs", "1"]);
+    assert!(seeds.status.success() && said(&seeds).contains("2 runs"), "{}", said(&seeds));
+    let search = train(&folder, "search", &["--search", "--epochs", "1"]);
+    assert!(search.status.success() && said(&search).contains("training with 0.02"), "{}", said(&search));
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let folder = folder("wrong");
+    let cases: [(&str, &str, &[&str]); 5] = [
+        ("batch = 8", "batch = 0", &[]),
+        ("labels = [\"happy\", \"sad\"]", "labels = [\"happy\", \"joy\"]", &[]),
+        ("epochs = 4", "epochs = 4\nepoch = 3", &[]),
+        ("", "", &["--device", "abacus"]),
+        ("", "", &["--seeds", "3..3"]),
+    ];
+    for (from, to, more) in cases {
+        fs::write(folder.join("recipe.toml"), RECIPE.replacen(from, to, 1)).unwrap();
+        let output = train(&folder, "out", more);
+        assert_eq!(output.status.code(), Some(2), "{to} {more:?}");
+        assert!(said(&output).to_lowercase().contains("error"), "{}", said(&output));
+    }
+    fs::write(folder.join("recipe.toml"), RECIPE).unwrap();
+    // a recipe for faces given for speech; no data; a file that is no data set
+    let speech = Command::new(env!("CARGO_BIN_EXE_demeanor"))
+        .args(["train", "speech", "--recipe"])
+        .arg(folder.join("recipe.toml"))
+        .args(["--data", ".", "--out"])
+        .arg(folder.join("out"))
+        .output()
+        .unwrap();
+    assert_eq!(speech.status.code(), Some(2));
+    assert!(said(&speech).contains("is for faces, not for speech"), "{}", said(&speech));
+    fs::remove_dir_all(folder.join("data")).unwrap();
+    assert_eq!(train(&folder, "out", &[]).status.code(), Some(2));
+    fs::remove_dir_all(&folder).unwrap();
+}
