@@ -131,7 +131,7 @@ pub(crate) trait Lanes: Copy {
         let x = self.min(self.max(x, self.splat(-7.905_311)), self.splat(7.905_311));
         let y = self.mul(x, x);
         let mut p = self.splat(-2.760_768_5e-16);
-        for c in [2.000_187_9e-13, -8.604_672e-11, 5.122_297_1e-8, 1.485_722_4e-5, 6.372_619_3e-4, 4.893_524_6e-3] {
+        for c in [2.000_188e-13, -8.604_672e-11, 5.122_297_1e-8, 1.485_722_4e-5, 6.372_619_3e-4, 4.893_524_6e-3] {
             p = self.fma(p, y, self.splat(c));
         }
         let mut q = self.splat(1.198_258_4e-6);

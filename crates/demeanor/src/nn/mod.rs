@@ -4,6 +4,9 @@
 //! numbers, and compiled for plain arrays, for AVX2 with FMA, and for AVX-512; the best form that the processor has is
 //! chosen when a network is made.
 
+// loops over lanes and tiles count through several arrays at once, and the compiler unrolls them by their constant ends
+#![allow(clippy::needless_range_loop)]
+
 pub mod spec;
 
 mod conv;
