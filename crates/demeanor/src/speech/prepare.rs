@@ -581,8 +581,8 @@ mod tests {
     fn compare(goldens: &SafeTensors<'_>, name: &str, samples: &[f32]) {
         // In a quiet clip librosa's floor of -100 dB, which is left out here, would decide at 60 dB.
         let loud = samples.iter().any(|s| s.abs() > 0.2);
-        for db in if loud { &[30, 60][..] } else { &[30] } {
-            let db = *db;
+        let steps: &[i32] = if loud { &[30, 60] } else { &[30] };
+        for &db in steps {
             assert_eq!(trim(samples, db as f32), bounds(goldens, &format!("{name}/trim{db}")), "{name}, {db} dB");
         }
         let mfcc = floats(goldens, &format!("{name}/mfcc"));
