@@ -345,6 +345,10 @@ impl<'a> Progress<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use demeanor::speech::prepare::trim;
+
     use super::*;
 
     #[test]
@@ -360,5 +364,104 @@ mod tests {
             let found: Vec<_> = windows(&sound, length, hop).map(|(start, _)| start).collect();
             assert_eq!(found, starts, "{samples} samples");
         }
+    }
+
+    /// Noise of deviation 1: sums of numbers that look like chance.
+    struct Noise(u64);
+
+    impl Noise {
+        fn next(&mut self) -> f32 {
+            let mut sum = 0.0;
+            for _ in 0..4 {
+                self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                sum += (self.0 >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
+            }
+            sum * 3f32.sqrt()
+        }
+    }
+
+    /// Clips of RAVDESS, every `step`th, mono at 16 kHz, each between 2 s of silence.
+    fn clips(step: usize) -> Option<Vec<Vec<f32>>> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/ravdess");
+        if !Path::new(root).is_dir() {
+            return None;
+        }
+        let found = sources::find(Path::new(root), EXTENSIONS, "sound files").unwrap();
+        let clips = found.iter().step_by(step).map(|source| {
+            let Source::File { path, .. } = source else { unreachable!() };
+            let mut samples = vec![0.0; 32_000];
+            let mut take = |piece: &[f32]| {
+                samples.extend_from_slice(piece);
+                Ok(())
+            };
+            Recording::open(path).unwrap().hear(None, RATE, &mut |_, _| {}, &mut take).unwrap();
+            samples.resize(samples.len() + 32_000, 0.0);
+            samples
+        });
+        Some(clips.collect())
+    }
+
+    /// Misses and false alarms of voice detection on clips of RAVDESS, one behind the other with 4 s of silence between
+    /// them, without noise and with white noise at a ratio to each clip's speech. What is speech is said by the trim of
+    /// the clean clip (30 dB under the loudest frame); within 0.5 s of its ends nothing is counted as a false alarm.
+    fn figures(step: usize) {
+        let Some(clips) = clips(step) else {
+            eprintln!("skipped: figures of voice detection, because ../shared is absent");
+            return;
+        };
+        println!("{} clips; noise, speech missed, clips missed, other sound taken for speech", clips.len());
+        for ratio in [None, Some(20.0), Some(10.0), Some(5.0)] {
+            let mut noise = Noise(1);
+            let mut sound = Vec::new();
+            let mut truth = Vec::new();
+            for clip in &clips {
+                let (start, end) = trim(clip, 30.0);
+                let power = clip[start..end].iter().map(|s| s * s).sum::<f32>() / (end - start) as f32;
+                let level = ratio.map_or(0.0, |db: f32| (power / 10f32.powf(db / 10.0)).sqrt());
+                truth.push((sound.len() + start, sound.len() + end));
+                sound.extend(clip.iter().map(|s| s + level * noise.next()));
+            }
+            let mut found = Vec::new();
+            let mut each = |u: Utterance<'_>| {
+                found.push((u.start as usize, u.start as usize + u.samples.len()));
+                anyhow::Ok(())
+            };
+            let mut detector = VoiceDetector::new(VoiceSettings::default()).unwrap();
+            detector.push(&sound, &mut each).unwrap();
+            detector.finish(&mut each).unwrap();
+            // In steps of 10 ms.
+            let mark = |spans: &[(usize, usize)], margin: usize| {
+                let mut marks = vec![false; sound.len() / 160 + 1];
+                for (start, end) in spans {
+                    let last = ((end + margin) / 160).min(marks.len() - 1);
+                    marks[start.saturating_sub(margin) / 160..=last].fill(true);
+                }
+                marks
+            };
+            let (speech, near, heard) = (mark(&truth, 0), mark(&truth, 8_000), mark(&found, 0));
+            let share = |of: &dyn Fn(usize) -> bool, what: &dyn Fn(usize) -> bool| {
+                let all: Vec<_> = (0..heard.len()).filter(|&i| of(i)).collect();
+                100.0 * all.iter().filter(|&&i| what(i)).count() as f64 / all.len() as f64
+            };
+            let missed = share(&|i| speech[i], &|i| !heard[i]);
+            let alarms = share(&|i| !near[i], &|i| heard[i]);
+            let clips_missed =
+                truth.iter().filter(|(start, end)| !found.iter().any(|(s, e)| s < end && start < e)).count();
+            let name = ratio.map_or("none".to_owned(), |db| format!("{db} dB"));
+            println!("{name:>6} {missed:6.1} % {clips_missed:4} {alarms:6.1} %");
+            assert!(missed < 12.0 && clips_missed * 50 <= clips.len() && alarms < 12.0, "{name}");
+        }
+    }
+
+    #[test]
+    fn voices_are_found_in_silence_and_noise() {
+        figures(40);
+    }
+
+    /// `cargo test --release -p demeanor-cli voices_of_ravdess -- --ignored --nocapture`
+    #[test]
+    #[ignore = "minutes: all of RAVDESS"]
+    fn voices_of_ravdess() {
+        figures(1);
     }
 }

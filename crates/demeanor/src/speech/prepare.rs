@@ -2,7 +2,8 @@
 //!
 //! In this order, as librosa 0.11 does each step:
 //! 1. trim (`librosa.effects.trim`): frames of 2048 samples every 512, centred and padded with zeros; what lies before
-//!    the first and after the last frame whose power is within `trim_db` of the loudest is cut off;
+//!    the first and after the last frame whose power is within `trim_db` of the loudest is cut off; librosa's floor of
+//!    -100 dB is left out, so that quieter sound is cut alike;
 //! 2. level: the gain of [`Level`], measured on what is left;
 //! 3. frames, as `librosa.stft(center=True, pad_mode="constant")`: `1 + samples / hop` of them, frame `t` centred on
 //!    sample `t * hop`, zeros beyond both ends; no more than `max_frames`, the rest is cut off before features are
@@ -578,7 +579,10 @@ mod tests {
 
     /// Trim bounds, MFCC with deltas and log-mel of one sound against librosa's.
     fn compare(goldens: &SafeTensors<'_>, name: &str, samples: &[f32]) {
-        for db in [30, 60] {
+        // In a quiet clip librosa's floor of -100 dB, which is left out here, would decide at 60 dB.
+        let loud = samples.iter().any(|s| s.abs() > 0.2);
+        let steps: &[i32] = if loud { &[30, 60] } else { &[30] };
+        for &db in steps {
             assert_eq!(trim(samples, db as f32), bounds(goldens, &format!("{name}/trim{db}")), "{name}, {db} dB");
         }
         let mfcc = floats(goldens, &format!("{name}/mfcc"));

@@ -1,0 +1,48 @@
+//! Recordings: from bytes to utterances and their features. The first byte says whether they are raw samples.
+#![no_main]
+
+#[path = "../../crates/demeanor-cli/src/sound.rs"]
+#[allow(dead_code)]
+mod sound;
+
+use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
+use demeanor::speech::prepare::{Features, Level, Preparer, SpeechInput, SpeechRecipe};
+use demeanor::{ErrorKind, Hz};
+use sound::{Raw, Recording};
+
+const ENCODINGS: [&str; 5] = ["u8", "s16le", "s24be", "f32le", "f64be"];
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let Some((&first, rest)) = bytes.split_first() else { return };
+    let encoding = ENCODINGS.get(usize::from(first)).and_then(|name| name.parse().ok());
+    let raw = encoding.map(|encoding| Raw { rate: Hz(44_100), channels: 2, encoding });
+    let stream = std::io::Cursor::new(if raw.is_some() { rest } else { bytes }.to_vec());
+    let recipe = SpeechRecipe {
+        rate: RATE,
+        trim_db: Some(30.0),
+        level: Level::Peak,
+        frame: 400,
+        hop: 160,
+        fft: 512,
+        features: Features::LogMel { bands: 40, floor: 1e-4 },
+        max_frames: 300,
+        mean: Vec::new(),
+        deviation: Vec::new(),
+    };
+    let mut preparer = Preparer::new(&recipe).unwrap();
+    let mut input = SpeechInput::new(&recipe);
+    let mut detector = VoiceDetector::new(VoiceSettings { begin: 0.1, hold: 0.05, ..VoiceSettings::default() }).unwrap();
+    let mut each = |utterance: Utterance<'_>| -> anyhow::Result<()> {
+        match preparer.prepare_into(utterance.samples, &mut input) {
+            Ok(()) => assert!(input.values().iter().all(|v| v.is_finite())),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Sound),
+        }
+        Ok(())
+    };
+    if let Ok(recording) = Recording::stream(stream) {
+        let heard = recording.hear(raw, RATE, &mut |_, _| {}, &mut |samples| detector.push(samples, &mut each));
+        if heard.is_ok() {
+            detector.finish(&mut each).unwrap();
+        }
+    }
+});
