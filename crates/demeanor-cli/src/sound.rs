@@ -186,7 +186,7 @@ impl Hearing<'_> {
     /// Takes interleaved samples; their rate and channels may differ from the last ones'.
     fn take(&mut self, samples: &mut [f32], channels: usize, rate: Hz) -> anyhow::Result<()> {
         for sample in samples.iter_mut() {
-            if !(sample.abs() <= LARGEST_SAMPLE) {
+            if sample.is_nan() || sample.abs() > LARGEST_SAMPLE {
                 *sample = 0.0;
                 self.odd += 1;
             }

@@ -3,7 +3,10 @@
 //! A released folder is never edited: a new model is a new folder, and a new line in [`all`].
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)
+)]
 
 /// What a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

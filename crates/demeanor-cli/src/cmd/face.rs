@@ -211,7 +211,7 @@ fn line(file: &str, index: usize, count: usize, face: &Face, coloured: bool) -> 
 fn bar(score: f32) -> String {
     let eighths = (score * 80.0).round().clamp(0.0, 80.0) as usize;
     let mut bar = "█".repeat(eighths / 8);
-    bar.extend([' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| eighths % 8 > 0));
+    bar.extend([' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| !eighths.is_multiple_of(8)));
     let blank = 10 - bar.chars().count();
     bar + &"░".repeat(blank)
 }

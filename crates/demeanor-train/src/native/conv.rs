@@ -279,6 +279,7 @@ impl Convolution {
     }
 
     /// Raw sums of a part's pictures.
+    #[allow(clippy::too_many_arguments)]
     pub fn convolve(
         &self,
         form: Form,

@@ -373,7 +373,7 @@ unsafe fn transpose_square(from: *const u32, from_row: usize, to: *mut u32, to_r
             column[3] = _mm512_unpackhi_epi64(t1, t3);
         }
         for k in 0..4 {
-            let [u0, u1, u2, u3] = [columns[0][k], columns[1][k], columns[2][k], columns[3][k]];
+            let [u0, u1, u2, u3] = columns.map(|column| column[k]);
             let (a, b) = (_mm512_shuffle_i32x4::<0x44>(u0, u1), _mm512_shuffle_i32x4::<0x44>(u2, u3));
             let (c, d) = (_mm512_shuffle_i32x4::<0xee>(u0, u1), _mm512_shuffle_i32x4::<0xee>(u2, u3));
             let lanes = [

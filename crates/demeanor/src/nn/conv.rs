@@ -194,10 +194,8 @@ impl Work for Sweep<'_> {
     #[inline(always)]
     fn work<L: Lanes>(self, lanes: L) {
         let blocks = self.convolution.out.div_ceil(LANES) - self.first;
-        if const { L::BLOCKS > 8 } {
-            if self.convolution.together.min(blocks) == 2 {
-                return self.strided::<L, 2>(lanes);
-            }
+        if const { L::BLOCKS > 8 } && self.convolution.together.min(blocks) == 2 {
+            return self.strided::<L, 2>(lanes);
         }
         self.strided::<L, 1>(lanes);
     }
@@ -317,7 +315,7 @@ impl Sweep<'_> {
                         }
                     }
                     if convolution.pool {
-                        if R == 2 && C % 2 == 0 {
+                        if R == 2 && C.is_multiple_of(2) {
                             let to = out.add(row / 2 * out_pitch + column / 2 * LANES);
                             for b in 0..C / 2 {
                                 for v in 0..V {

@@ -29,7 +29,7 @@ pub(crate) fn check_samples(samples: &[f32]) -> Result<()> {
         return Ok(());
     }
     let (at, value) =
-        samples.iter().copied().enumerate().find(|(_, s)| !(s.abs() <= LARGEST_SAMPLE)).unwrap_or_default();
+        samples.iter().copied().enumerate().find(|(_, s)| s.is_nan() || s.abs() > LARGEST_SAMPLE).unwrap_or_default();
     Err(Error::new(ErrorKind::NotFinite, format!("sample {at} is {value}; samples are numbers, full scale is 1")))
 }
 
