@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 use demeanor_train::data::check;
 use demeanor_train::data::faces::{FaceSet, LoadOptions};
@@ -54,12 +53,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let sense = sense.unwrap_or_else(|| if holds_recordings(&path) { Sense::Speech } else { Sense::Face });
     match sense {
         Sense::Face => {
-            let mut set = FaceSet::load(&path, &LoadOptions { votes, ..LoadOptions::default() })
-                .with_context(|| path.display().to_string())?;
+            let mut set = FaceSet::load(&path, &LoadOptions { votes, ..LoadOptions::default() })?;
             print(&check::faces(&mut set), json)
         }
         Sense::Speech => {
-            let set = SpeechSet::load(&path).with_context(|| path.display().to_string())?;
+            let set = SpeechSet::load(&path)?;
             print(&check::speech(&set), json)
         }
     }

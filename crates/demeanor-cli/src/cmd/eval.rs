@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Subcommand;
 use demeanor_models::Sense;
 use demeanor_train::data::Split;
@@ -105,7 +104,7 @@ fn face(args: Face) -> anyhow::Result<Outcome> {
     let bytes = model::bytes(args.model.as_deref(), Sense::Face)?;
     model::face(args.model.as_deref())?;
     let options = LoadOptions { votes: args.votes, ..LoadOptions::default() };
-    let mut set = FaceSet::load(&args.data, &options).with_context(|| args.data.display().to_string())?;
+    let mut set = FaceSet::load(&args.data, &options)?;
     for note in &set.notes {
         terminal::warn(note);
     }
@@ -124,7 +123,7 @@ fn speech(args: Speech) -> anyhow::Result<Outcome> {
     } else {
         evaluate::run_models(&args.model, args.protocol)?
     };
-    let set = SpeechSet::load(&args.data).with_context(|| args.data.display().to_string())?;
+    let set = SpeechSet::load(&args.data)?;
     let noise = args.noise.map(NoiseTest::white);
     let found = match models.as_slice() {
         [model] => evaluate::speech_all(model, &set, noise)?,

@@ -57,7 +57,7 @@ fn list(json: bool) -> anyhow::Result<Outcome> {
     for model in demeanor_models::all() {
         let (header, _) = demeanor::model::read(model.bytes).with_context(|| format!("the built-in {}", model.name))?;
         let metrics = metrics(model);
-        let accuracy = metrics["accuracy"].as_f64();
+        let accuracy = metrics["test"]["accuracy"].as_f64();
         if json {
             let line = json!({
                 "name": model.name, "sense": model.sense.name(), "bytes": model.bytes.len(), "labels": header.labels,
