@@ -1,6 +1,6 @@
 //! What a trainer needs of a network: outputs, and the gradient of a loss in them.
 //!
-//! All trainable numbers of a network are one flat vector, laid out by [`Layout`]; an optimiser, an average over
+//! All trainable numbers of a network are one flat vector, laid out by [`Layout`](crate::layout::Layout); an optimiser, an average over
 //! steps and a checkpoint work on that vector and need not know the layers. Losses live outside too: they are functions
 //! of the outputs, so an engine only carries a gradient of its outputs back to its parameters.
 

@@ -40,7 +40,7 @@ pub struct Header {
     /// The training recipe (TOML) that made the weights.
     pub recipe: String,
     /// SHA-256, in hexadecimal, of this header as JSON with this field empty, then of each tensor in order of name: its
-    /// name, type and shape as a line of text (`0.weight F32 [32, 1, 3, 3]`), then its bytes. [`write`] sets it.
+    /// name, type and shape as a line of text (`0.weight F32 [32, 1, 3, 3]`), then its bytes. [`write()`] sets it.
     pub sha256: String,
 }
 
@@ -209,7 +209,7 @@ impl Tensors {
     }
 
     /// Adds a tensor in half precision (each number rounded to the nearest), or replaces the one of that name. A number
-    /// beyond the range of f16 becomes infinite, which [`write`] refuses.
+    /// beyond the range of f16 becomes infinite, which [`write()`] refuses.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] when the shape does not hold as many numbers.
