@@ -414,20 +414,4 @@ mod tests {
         assert!(FaceAugment { rotate_deg: f32::NAN, ..FaceAugment::default() }.check().is_err());
         assert!(strong().check().is_ok());
     }
-
-    #[test]
-    fn a_picture_takes_less_than_25_microseconds() {
-        let (source, mut out) = (picture(), [0; PIXELS]);
-        let augment = FaceAugment { blur: 0.0, noise: 0.0, erase: 0.25, ..strong() };
-        let mut best = f64::INFINITY;
-        for round in 0..20 {
-            let start = std::time::Instant::now();
-            for i in 0..200 {
-                augment.apply(&source, &mut out, &mut stream(0, round, i));
-            }
-            best = best.min(start.elapsed().as_secs_f64() / 200.0);
-        }
-        eprintln!("{:.1} us a picture", best * 1e6);
-        assert!(best < 25e-6 || cfg!(not(target_arch = "x86_64")), "{best} s");
-    }
 }

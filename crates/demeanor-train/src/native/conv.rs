@@ -2,15 +2,21 @@
 
 use demeanor::nn::spec::Norm;
 
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
 use super::map::{
-    Geometry, Passage, add_row, add_rows, add_statistics, gradient_sums, pair, pass_row, pool_row, raw_gradient,
-    round_rows, transpose, unpool_row,
+    Geometry, Passage, add_row, add_rows, add_statistics, gradient_sums, pair, pair_columns, pass_row, pool_row,
+    raw_gradient, round_rows, transpose, unpool_row,
 };
 use super::tile::{BLOCK, Form, Half, Left, Right, STEP, block, half};
 use crate::layout::NORM_EPSILON;
 
 /// Pixels that a group of pictures should have at least: long sums keep the tiles busy.
 const GROUP: usize = 2048;
+
+/// Numbers of a map that a group should have at most, so that what it works on stays in a core's second cache.
+const GROUP_NUMBERS: usize = 1 << 18;
 
 /// Rounds up to a multiple of 32.
 pub fn padded(channels: usize) -> usize {
@@ -76,8 +82,8 @@ pub struct Plan {
 /// Weights in the order of the products, and the values that a norm needs, for one step.
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
-    forward: Vec<Half>,
-    backward: Vec<Half>,
+    forward: Buffer<Half>,
+    backward: Buffer<Half>,
     bias: Vec<f32>,
     scale: Vec<f32>,
     offset: Vec<f32>,
@@ -116,14 +122,15 @@ impl Sums {
 /// What a thread works with; kept from step to step.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    block: Vec<f32>,
-    rows: Vec<Half>,
+    block: Buffer<f32>,
+    rows: Buffer<Half>,
     sums: Vec<f32>,
     products: Vec<f32>,
-    gradient: Vec<Half>,
-    pairs: Vec<u32>,
-    gradient_pairs: Vec<u32>,
-    transposed: Vec<u32>,
+    gradient: Buffer<Half>,
+    unpooled: Buffer<Half>,
+    pairs: Buffer<u32>,
+    gradient_pairs: Buffer<u32>,
+    transposed: Buffer<u32>,
     steps: Vec<isize>,
 }
 
@@ -151,18 +158,10 @@ impl Convolution {
         self.taps() * self.inputs() * self.outputs()
     }
 
-    /// Place of the weight of output `o` and stored input `i` at tap `t`, if it is one of the true weights.
-    fn weight_at(&self, o: usize, i: usize, t: usize) -> Option<usize> {
-        let taps = self.kernel[0] * self.kernel[1];
-        let [inputs, outputs] = self.channels;
-        if o >= outputs {
-            return None;
-        }
-        if self.unfolded {
-            // unfolded input: stored channel = tap, of one true channel
-            return (i < taps * inputs).then(|| self.weight + o * inputs * taps + i);
-        }
-        (i < inputs).then(|| self.weight + (o * inputs + i) * taps + t)
+    /// True inputs that an output's row of weights has, each with its taps.
+    fn inputs_of_row(&self) -> usize {
+        // unfolded input: a stored channel is a tap of the one true channel
+        if self.unfolded { self.kernel[0] * self.kernel[1] * self.channels[0] } else { self.channels[0] }
     }
 
     /// The geometry for a source map and a target map.
@@ -209,26 +208,38 @@ impl Convolution {
     /// Puts the weights into the order of the products.
     pub fn prepare(&self, parameters: &[f32], train: bool, prepared: &mut Prepared) {
         let (inputs, outputs, taps) = (self.inputs(), self.outputs(), self.taps());
+        // what is beyond the true channels is 0 from the start and stays so
         let size = taps * inputs * outputs;
-        let pack =
-            |packed: &mut Vec<Half>, columns: usize, sums: usize, at: &dyn Fn(usize, usize, usize) -> Option<usize>| {
-                packed.clear();
-                packed.reserve(size);
-                for column in (0..columns).step_by(BLOCK) {
-                    for tap in 0..taps {
-                        for sum in (0..sums).step_by(2) {
-                            for c in column..column + BLOCK {
-                                for k in [sum, sum + 1] {
-                                    packed.push(at(c, k, tap).map_or(0, |i| half(parameters[i])));
-                                }
-                            }
+        if prepared.forward.len() != size {
+            prepared.forward.clear_to(size);
+        }
+        let true_inputs = self.inputs_of_row();
+        let weights = &parameters[self.weight..][..self.channels[1] * true_inputs * taps];
+        for (o, row) in weights.chunks_exact(true_inputs * taps).enumerate() {
+            let block = &mut prepared.forward[o / BLOCK * BLOCK * taps * inputs..][..BLOCK * taps * inputs];
+            for (i, weights) in row.chunks_exact(taps).enumerate() {
+                let at = i / 2 * 2 * BLOCK + 2 * (o % BLOCK) + i % 2;
+                for (t, &weight) in weights.iter().enumerate() {
+                    block[t * inputs * BLOCK + at] = half(weight);
+                }
+            }
+        }
+        if train && !self.unfolded {
+            if prepared.backward.len() != size {
+                prepared.backward.clear_to(size);
+            }
+            for first in (0..true_inputs).step_by(BLOCK) {
+                let block = &mut prepared.backward[first * taps * outputs..][..BLOCK * taps * outputs];
+                let count = BLOCK.min(true_inputs - first);
+                for (o, row) in weights.chunks_exact(true_inputs * taps).enumerate() {
+                    for (i, weights) in row[first * taps..][..count * taps].chunks_exact(taps).enumerate() {
+                        let at = o / 2 * 2 * BLOCK + 2 * i + o % 2;
+                        for (t, &weight) in weights.iter().enumerate() {
+                            block[t * outputs * BLOCK + at] = half(weight);
                         }
                     }
                 }
-            };
-        pack(&mut prepared.forward, outputs, inputs, &|o, i, t| self.weight_at(o, i, t));
-        if train && !self.unfolded {
-            pack(&mut prepared.backward, inputs, outputs, &|i, o, t| self.weight_at(o, i, t));
+            }
         }
         let channels = |place: Option<usize>, other: f32| {
             let mut values = vec![0.0; outputs];
@@ -376,7 +387,7 @@ impl Convolution {
         let channels = self.outputs();
         let passage = self.passage(prepared);
         let [rows, step] = self.pool;
-        workspace.rows.resize(rows * plan.raw.width * channels, 0);
+        workspace.rows.set_len(rows * plan.raw.width * channels);
         for (picture, &width) in widths.iter().enumerate() {
             let from = &raw[plan.raw.range(picture)];
             let to = &mut target[plan.target.range(picture)];
@@ -422,7 +433,7 @@ impl Convolution {
         let [rows, step] = self.pool;
         let mut sums = Sums::new(channels);
         let mut added_gradient = added_gradient;
-        workspace.rows.resize(rows * plan.raw.width * channels, 0);
+        workspace.rows.set_len(rows * plan.raw.width * channels);
         for (picture, &width) in widths.iter().enumerate() {
             let from = &raw[plan.raw.range(picture)];
             let gradient = &gradient[plan.target.range(picture)];
@@ -443,15 +454,13 @@ impl Convolution {
                     let gradient = &gradient[plan.target.at(y, 0) * channels..][..width / step * channels];
                     let start = plan.raw.at(y * rows, 0) * channels;
                     // the rows of `dz` lie `pitch` apart, those of the workspace `length`: unpool beside, then copy
-                    let mut unpooled = std::mem::take(&mut workspace.gradient);
-                    unpooled.clear();
-                    unpooled.resize(rows * length, 0);
-                    unpool_row(&workspace.rows[..rows * length], length, rows, step, channels, gradient, &mut unpooled);
+                    let unpooled = &mut workspace.unpooled;
+                    unpooled.clear_to(rows * length);
+                    unpool_row(&workspace.rows[..rows * length], length, rows, step, channels, gradient, unpooled);
                     for dy in 0..rows {
                         dz[start + dy * plan.raw.pitch * channels..][..length]
                             .copy_from_slice(&unpooled[dy * length..][..length]);
                     }
-                    workspace.gradient = unpooled;
                 }
             } else {
                 for y in 0..plan.raw.height {
@@ -522,14 +531,14 @@ impl Convolution {
         let passage = self.passage(prepared);
         let geometry = plan.source;
         let stride = if self.unfolded { [1, 1] } else { self.stride };
-        let group = (GROUP / geometry.picture()).clamp(1, widths.len());
+        let group = GROUP.min(GROUP_NUMBERS / inputs.max(outputs));
+        let group = (group / geometry.picture()).clamp(1, widths.len());
         let reach = plan.taps.iter().map(|t| t.unsigned_abs()).max().unwrap_or(0);
         for (g, widths) in widths.chunks(group).enumerate() {
             let pixels = (widths.len() * geometry.picture()).next_multiple_of(32);
             let slack = geometry.slack();
             let mut spread = std::mem::take(&mut workspace.gradient);
-            spread.clear();
-            spread.resize((pixels + 2 * slack) * outputs, 0);
+            spread.clear_to((pixels + 2 * slack) * outputs);
             for (p, &width) in widths.iter().enumerate() {
                 let range = plan.raw.range(g * group + p);
                 let (raw, dz) = (&raw[range.clone()], &dz[range]);
@@ -575,38 +584,40 @@ impl Convolution {
             }
             // sums over pixels: the source's pixels as rows of the left factor, this gradient as pairs of the right one
             let gradient_pixels = &spread[slack * outputs..][..pixels * outputs];
-            workspace.gradient_pairs.resize(pixels / 2 * outputs, 0);
-            pair(gradient_pixels, outputs, &mut workspace.gradient_pairs);
+            workspace.gradient_pairs.set_len(pixels / 2 * outputs);
+            pair_columns(gradient_pixels, outputs, &mut workspace.gradient_pairs);
             let window = (pixels + 2 * reach).next_multiple_of(32);
             // what the window covers beyond the buffer's end is zeros
             let from = (start - reach) * inputs;
             let readable = (source.len() - from).min(window * inputs);
-            workspace.pairs.clear();
-            workspace.pairs.resize(window / 2 * inputs, 0);
+            workspace.pairs.clear_to(window / 2 * inputs);
             let whole = readable / (2 * inputs);
             pair(&source[from..][..whole * 2 * inputs], inputs, &mut workspace.pairs[..whole * inputs]);
-            workspace.transposed.resize(window / 2 * inputs, 0);
+            workspace.transposed.set_len(window / 2 * inputs);
             transpose(&workspace.pairs, inputs, &mut workspace.transposed);
-            for (t, &tap) in plan.taps.iter().enumerate() {
-                workspace.steps.clear();
-                workspace.steps.extend((0..pixels / 32).map(|k| tap + (32 * k) as isize));
-                for i in (0..inputs).step_by(BLOCK) {
-                    for o in (0..outputs).step_by(BLOCK) {
+            let strips = pixels / 32;
+            workspace.steps.clear();
+            for &tap in &plan.taps {
+                workspace.steps.extend((0..strips).map(|k| tap + (32 * k) as isize));
+            }
+            for i in (0..inputs).step_by(BLOCK) {
+                for o in (0..outputs).step_by(BLOCK) {
+                    for (t, steps) in workspace.steps.chunks_exact(strips).enumerate() {
                         let left = Left {
                             start: workspace.transposed.as_ptr().cast::<Half>().wrapping_add(i * window + reach),
                             row: window,
-                            steps: &workspace.steps,
+                            steps,
                         };
                         let right = Right {
-                            start: workspace.gradient_pairs.as_ptr().cast::<Half>().wrapping_add(2 * o),
-                            row: 2 * outputs,
-                            step: 32 * outputs,
-                            second: 32,
+                            start: workspace.gradient_pairs.as_ptr().cast::<Half>().wrapping_add(o * pixels),
+                            row: 2 * BLOCK,
+                            step: STEP * BLOCK,
+                            second: BLOCK,
                         };
                         let c = &mut weights[(t * inputs + i) * outputs + o..];
                         debug_assert!(c.len() >= (BLOCK - 1) * outputs + BLOCK);
                         // SAFETY: the left rows are `window` long and the steps stay within it (reach on both sides); the
-                        // right rows cover `pixels`; `c` has 32 rows of 32, `outputs` apart.
+                        // right columns cover `pixels`; `c` has 32 rows of 32, `outputs` apart.
                         unsafe { block(form, left, right, c.as_mut_ptr(), outputs, true) };
                     }
                 }
@@ -617,20 +628,16 @@ impl Convolution {
 
     /// Adds a thread's sums to the gradient.
     pub fn add_gradient(&self, weights: &[f32], biases: &[f32], gradient: &mut [f32]) {
-        let (inputs, outputs) = (self.inputs(), self.outputs());
-        for t in 0..self.taps() {
-            for i in 0..inputs {
-                if self.weight_at(0, i, t).is_none() {
-                    continue;
-                }
-                let row = &weights[(t * inputs + i) * outputs..][..self.channels[1]];
-                for (o, &value) in row.iter().enumerate() {
-                    if let Some(at) = self.weight_at(o, i, t) {
-                        gradient[at] += value;
-                    }
+        let (inputs, outputs, taps) = (self.inputs(), self.outputs(), self.taps());
+        let row = self.inputs_of_row() * taps;
+        let gradient_rows = &mut gradient[self.weight..][..self.channels[1] * row];
+        gradient_rows.par_chunks_mut(row).enumerate().for_each(|(o, gradient)| {
+            for (i, gradient) in gradient.chunks_exact_mut(taps).enumerate() {
+                for (t, gradient) in gradient.iter_mut().enumerate() {
+                    *gradient += weights[(t * inputs + i) * outputs + o];
                 }
             }
-        }
+        });
         if let Some(bias) = self.bias {
             gradient[bias..][..self.channels[1]].iter_mut().zip(biases).for_each(|(g, b)| *g += b);
         }
@@ -664,7 +671,7 @@ fn product(
     add: bool,
     workspace: &mut Workspace,
 ) {
-    workspace.block.resize(BLOCK * BLOCK, 0.0);
+    workspace.block.set_len(BLOCK * BLOCK);
     let lowest = steps.iter().min().copied().unwrap_or(0).min(0);
     let highest = steps.iter().max().copied().unwrap_or(0).max(0) as usize;
     let rounded = count.next_multiple_of(BLOCK);

@@ -82,6 +82,8 @@ macro_rules! wide {
     };
 }
 
+pub(super) use wide;
+
 /// How a raw sum of a convolution becomes the value that is passed on, channel by channel:
 /// `r = first(y + bias)`, `z = r * scale + offset (+ added)`, `a = last(z)`, where `first` is a ReLU if the norm stands
 /// after it and `last` a ReLU if one follows.
@@ -98,17 +100,47 @@ pub struct Passage<'a> {
     pub last: bool,
 }
 
+/// Channels that the passes take at a time: what belongs to each stays in registers along a row.
+const LANES: usize = 32;
+
+/// 32 numbers from a place on.
+#[inline(always)]
+fn lanes<T>(values: &[T], at: usize) -> &[T; LANES] {
+    values[at..].first_chunk().expect("channels are a multiple of 32")
+}
+
+/// 32 numbers from a place on, to write.
+#[inline(always)]
+fn lanes_mut<T>(values: &mut [T], at: usize) -> &mut [T; LANES] {
+    values[at..].first_chunk_mut().expect("channels are a multiple of 32")
+}
+
+/// A number whose order among integers is that of the bfloat16 number; its own inverse.
+#[inline(always)]
+fn order(value: i16) -> i16 {
+    value ^ ((value >> 15) & 0x7fff)
+}
+
 wide! {
     /// Adds to `sums` and `squares` the values `first(y + bias)` of a row of pixels.
     pub fn add_statistics(row: &[Half], bias: &[f32], first: bool, sums: &mut [f32], squares: &mut [f32]) {
         let channels = bias.len();
-        let (sums, squares) = (&mut sums[..channels], &mut squares[..channels]);
         let low = if first { 0.0 } else { f32::NEG_INFINITY };
-        for pixel in row.chunks_exact(channels) {
-            for c in 0..channels {
-                let r = (full(pixel[c]) + bias[c]).max(low);
-                sums[c] += r;
-                squares[c] += r * r;
+        for block in (0..channels).step_by(LANES) {
+            let bias = *lanes(bias, block);
+            let (mut sum, mut square) = ([0f32; LANES], [0f32; LANES]);
+            for pixel in row.chunks_exact(channels) {
+                let pixel = lanes(pixel, block);
+                for c in 0..LANES {
+                    let r = (full(pixel[c]) + bias[c]).max(low);
+                    sum[c] += r;
+                    square[c] += r * r;
+                }
+            }
+            let (sums, squares) = (lanes_mut(sums, block), lanes_mut(squares, block));
+            for c in 0..LANES {
+                sums[c] += sum[c];
+                squares[c] += square[c];
             }
         }
     }
@@ -144,14 +176,20 @@ wide! {
     /// Largest values of `rows x step` pixels, from values already passed (`rows` rows, each `row` numbers apart).
     pub fn pool_row(from: &[Half], row: usize, rows: usize, step: usize, channels: usize, to: &mut [Half]) {
         for (x, to) in to.chunks_exact_mut(channels).enumerate() {
-            for c in 0..channels {
-                let mut top = f32::NEG_INFINITY;
+            for block in (0..channels).step_by(LANES) {
+                let mut top = [i16::MIN; LANES];
                 for dy in 0..rows {
                     for dx in 0..step {
-                        top = top.max(full(from[dy * row + (x * step + dx) * channels + c]));
+                        let values = lanes(from, dy * row + (x * step + dx) * channels + block);
+                        for c in 0..LANES {
+                            top[c] = top[c].max(order(values[c] as i16));
+                        }
                     }
                 }
-                to[c] = half(top);
+                let to = lanes_mut(to, block);
+                for c in 0..LANES {
+                    to[c] = order(top[c]) as Half;
+                }
             }
         }
     }
@@ -160,26 +198,25 @@ wide! {
 wide! {
     /// The gradient of pooled values to the first largest of the values they came from; the rest get 0.
     pub fn unpool_row(from: &[Half], row: usize, rows: usize, step: usize, channels: usize, gradient: &[Half], to: &mut [Half]) {
-        // 32 channels at a time, so that what is left of each stays in registers
         for (x, gradient) in gradient.chunks_exact(channels).enumerate() {
-            for (block, gradient) in gradient.as_chunks::<32>().0.iter().enumerate() {
-                let at = |dy: usize, dx: usize| dy * row + (x * step + dx) * channels + 32 * block;
-                let mut top = [f32::NEG_INFINITY; 32];
+            for block in (0..channels).step_by(LANES) {
+                let at = |dy: usize, dx: usize| dy * row + (x * step + dx) * channels + block;
+                let mut top = [i16::MIN; LANES];
                 for dy in 0..rows {
                     for dx in 0..step {
-                        let values: &[Half; 32] = from[at(dy, dx)..].first_chunk().unwrap_or(&[0; 32]);
-                        for c in 0..32 {
-                            top[c] = top[c].max(full(values[c]));
+                        let values = lanes(from, at(dy, dx));
+                        for c in 0..LANES {
+                            top[c] = top[c].max(order(values[c] as i16));
                         }
                     }
                 }
-                let mut left = *gradient;
+                let mut left = *lanes(gradient, block);
                 for dy in 0..rows {
                     for dx in 0..step {
-                        let values: &[Half; 32] = from[at(dy, dx)..].first_chunk().unwrap_or(&[0; 32]);
-                        let Some(to) = to[at(dy, dx)..].first_chunk_mut::<32>() else { continue };
-                        for c in 0..32 {
-                            let is_top = if full(values[c]) == top[c] { u16::MAX } else { 0 };
+                        let values = lanes(from, at(dy, dx));
+                        let to = lanes_mut(to, at(dy, dx));
+                        for c in 0..LANES {
+                            let is_top = if order(values[c] as i16) == top[c] { u16::MAX } else { 0 };
                             to[c] = left[c] & is_top;
                             left[c] &= !is_top;
                         }
@@ -204,36 +241,45 @@ wide! {
         products: &mut [f32],
     ) {
         let channels = passage.bias.len();
-        let (bias, scale, offset) = (&passage.bias[..channels], &passage.scale[..channels], &passage.offset[..channels]);
-        let (mean, inverse) = (&mean[..channels], &inverse[..channels]);
-        let (sums, products) = (&mut sums[..channels], &mut products[..channels]);
         let first = if passage.first { 0.0 } else { f32::NEG_INFINITY };
         let last = if passage.last { 0.0 } else { f32::NEG_INFINITY };
-        let none = [];
-        let mut added_pixels = added.chunks_exact(channels);
-        for (pixel, gradient) in row.chunks_exact(channels).zip(gradient.chunks_exact_mut(channels)) {
-            let added: &[Half] = added_pixels.next().unwrap_or(&none);
+        for block in (0..channels).step_by(LANES) {
+            let (bias, scale) = (*lanes(passage.bias, block), *lanes(passage.scale, block));
+            let (offset, mean) = (*lanes(passage.offset, block), *lanes(mean, block));
+            let (mut sum, mut product) = ([0f32; LANES], [0f32; LANES]);
+            let pixels = row.chunks_exact(channels).zip(gradient.chunks_exact_mut(channels));
             if added.is_empty() {
-                for c in 0..channels {
-                    let r = (full(pixel[c]) + bias[c]).max(first);
-                    let z = r * scale[c] + offset[c];
-                    let kept = if z > last { gradient[c] } else { 0 };
-                    let dz = full(kept);
-                    gradient[c] = kept;
-                    sums[c] += dz;
-                    products[c] += dz * (r - mean[c]) * inverse[c];
+                for (pixel, gradient) in pixels {
+                    let (pixel, gradient) = (lanes(pixel, block), lanes_mut(gradient, block));
+                    for c in 0..LANES {
+                        let r = (full(pixel[c]) + bias[c]).max(first);
+                        let z = r * scale[c] + offset[c];
+                        let kept = if z > last { gradient[c] } else { 0 };
+                        let dz = full(kept);
+                        gradient[c] = kept;
+                        sum[c] += dz;
+                        product[c] += dz * (r - mean[c]);
+                    }
                 }
             } else {
-                let added = &added[..channels];
-                for c in 0..channels {
-                    let r = (full(pixel[c]) + bias[c]).max(first);
-                    let z = r * scale[c] + offset[c] + full(added[c]);
-                    let kept = if z > last { gradient[c] } else { 0 };
-                    let dz = full(kept);
-                    gradient[c] = kept;
-                    sums[c] += dz;
-                    products[c] += dz * (r - mean[c]) * inverse[c];
+                for ((pixel, gradient), added) in pixels.zip(added.chunks_exact(channels)) {
+                    let (pixel, gradient) = (lanes(pixel, block), lanes_mut(gradient, block));
+                    let added = lanes(added, block);
+                    for c in 0..LANES {
+                        let r = (full(pixel[c]) + bias[c]).max(first);
+                        let z = r * scale[c] + offset[c] + full(added[c]);
+                        let kept = if z > last { gradient[c] } else { 0 };
+                        let dz = full(kept);
+                        gradient[c] = kept;
+                        sum[c] += dz;
+                        product[c] += dz * (r - mean[c]);
+                    }
                 }
+            }
+            let (sums, products, inverse) = (lanes_mut(sums, block), lanes_mut(products, block), lanes(inverse, block));
+            for c in 0..LANES {
+                sums[c] += sum[c];
+                products[c] += product[c] * inverse[c];
             }
         }
     }
@@ -254,27 +300,33 @@ wide! {
         to: &mut [Half],
     ) {
         let channels = passage.bias.len();
-        let (bias, scale) = (&passage.bias[..channels], &passage.scale[..channels]);
-        let (mean, part, slope) = (&mean[..channels], &part[..channels], &slope[..channels]);
-        let biases = &mut biases[..channels];
-        let pixels = row.chunks_exact(channels).zip(gradient.chunks_exact(channels));
-        for ((pixel, gradient), to) in pixels.zip(to.chunks_mut(channels * stride)) {
-            let to = &mut to[..channels];
-            if passage.first {
-                for c in 0..channels {
-                    let y = full(pixel[c]) + bias[c];
-                    let dr = scale[c] * (full(gradient[c]) - part[c] - (y.max(0.0) - mean[c]) * slope[c]);
-                    let dy = if y > 0.0 { dr } else { 0.0 };
-                    biases[c] += dy;
-                    to[c] = half(dy);
+        for block in (0..channels).step_by(LANES) {
+            let (bias, scale, mean) = (*lanes(passage.bias, block), *lanes(passage.scale, block), *lanes(mean, block));
+            let (part, slope) = (*lanes(part, block), *lanes(slope, block));
+            let mut sum = [0f32; LANES];
+            let pixels = row.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+            for ((pixel, gradient), to) in pixels.zip(to.chunks_mut(channels * stride)) {
+                let (pixel, gradient, to) = (lanes(pixel, block), lanes(gradient, block), lanes_mut(to, block));
+                if passage.first {
+                    for c in 0..LANES {
+                        let y = full(pixel[c]) + bias[c];
+                        let dr = scale[c] * (full(gradient[c]) - part[c] - (y.max(0.0) - mean[c]) * slope[c]);
+                        let dy = if y > 0.0 { dr } else { 0.0 };
+                        sum[c] += dy;
+                        to[c] = half(dy);
+                    }
+                } else {
+                    for c in 0..LANES {
+                        let y = full(pixel[c]) + bias[c];
+                        let dy = scale[c] * (full(gradient[c]) - part[c] - (y - mean[c]) * slope[c]);
+                        sum[c] += dy;
+                        to[c] = half(dy);
+                    }
                 }
-            } else {
-                for c in 0..channels {
-                    let y = full(pixel[c]) + bias[c];
-                    let dy = scale[c] * (full(gradient[c]) - part[c] - (y - mean[c]) * slope[c]);
-                    biases[c] += dy;
-                    to[c] = half(dy);
-                }
+            }
+            let biases = lanes_mut(biases, block);
+            for c in 0..LANES {
+                biases[c] += sum[c];
             }
         }
     }
@@ -320,6 +372,22 @@ wide! {
             let (even, odd) = from.split_at(channels);
             for c in 0..channels {
                 to[c] = u32::from(even[c]) | u32::from(odd[c]) << 16;
+            }
+        }
+    }
+}
+
+wide! {
+    /// Pixels `[pixels][channels]` to pairs `[channels / 32][pixels / 2][32][2]`; `pixels` is even.
+    pub fn pair_columns(from: &[Half], channels: usize, to: &mut [u32]) {
+        let pairs = from.len() / channels / 2;
+        for (p, from) in from.chunks_exact(2 * channels).enumerate() {
+            let (even, odd) = from.split_at(channels);
+            for (b, (even, odd)) in even.as_chunks::<32>().0.iter().zip(odd.as_chunks::<32>().0).enumerate() {
+                let Some(to) = to[(b * pairs + p) * 32..].first_chunk_mut::<32>() else { continue };
+                for c in 0..32 {
+                    to[c] = u32::from(even[c]) | u32::from(odd[c]) << 16;
+                }
             }
         }
     }

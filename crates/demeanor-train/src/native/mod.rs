@@ -4,6 +4,7 @@
 //! A batch is divided among the threads picture by picture; their sums are added in a fixed order, so that a run repeats
 //! exactly on as many threads.
 
+mod buffer;
 mod conv;
 mod map;
 mod rows;
@@ -13,6 +14,7 @@ use demeanor::error::{Error, ErrorKind, Result};
 use demeanor::nn::spec::{Conv, Layer};
 use rayon::prelude::*;
 
+use self::buffer::Buffer;
 use self::conv::{Convolution, Plan, Prepared, Sums, Workspace, padded};
 use self::map::Geometry;
 use self::rows::{RowLayer, Tape};
@@ -46,12 +48,12 @@ struct Part {
     widths: Vec<Vec<usize>>,
     /// True width of each picture in the raw sums of each convolution.
     raw_widths: Vec<Vec<usize>>,
-    maps: Vec<Vec<Half>>,
-    gradients: Vec<Vec<Half>>,
+    maps: Vec<Buffer<Half>>,
+    gradients: Vec<Buffer<Half>>,
     is_written: Vec<bool>,
-    raws: Vec<Vec<Half>>,
-    dz: Vec<Half>,
-    weights: Vec<f32>,
+    raws: Vec<Buffer<Half>>,
+    dz: Buffer<Half>,
+    weights: Buffer<f32>,
     biases: Vec<f32>,
     workspace: Workspace,
 }
@@ -161,10 +163,10 @@ impl NativeEngine {
             let widths: Vec<usize> = (first..first + count)
                 .map(|i| batch.widths.get(i).copied().unwrap_or(batch.width).clamp(1, batch.width))
                 .collect();
-            part.maps.resize_with(geometry.len(), Vec::new);
-            part.gradients.resize_with(geometry.len(), Vec::new);
+            part.maps.resize_with(geometry.len(), Buffer::default);
+            part.gradients.resize_with(geometry.len(), Buffer::default);
             part.widths.resize_with(geometry.len(), Vec::new);
-            part.raws.resize_with(plans.len(), Vec::new);
+            part.raws.resize_with(plans.len(), Buffer::default);
             part.raw_widths.resize_with(plans.len(), Vec::new);
             part.is_written = vec![false; geometry.len()];
             for (map, geometry) in part.maps.iter_mut().zip(geometry) {
@@ -256,7 +258,7 @@ impl NativeEngine {
                 .parts
                 .par_iter_mut()
                 .map(|part| {
-                    fit(&mut part.dz, plan.raw.len(part.raw_widths[c].len()));
+                    part.dz.set_len(plan.raw.len(part.raw_widths[c].len())); // every number that is read is written first
                     let mut other = conv.added.map(|a| {
                         fit(&mut part.gradients[a], part.maps[a].len());
                         (std::mem::take(&mut part.gradients[a]), part.is_written[a])
@@ -282,8 +284,7 @@ impl NativeEngine {
             conv.set_gradient(prepared, &Sums::total(&sums), gradient);
             let prepared = &*prepared;
             self.parts.par_iter_mut().for_each(|part| {
-                part.weights.clear();
-                part.weights.resize(conv.gradient_len(), 0.0);
+                part.weights.clear_to(conv.gradient_len());
                 part.biases.clear();
                 part.biases.resize(padded(conv.channels[1]), 0.0);
                 let mut to = std::mem::take(&mut part.gradients[conv.source]);
@@ -385,10 +386,9 @@ impl Engine for NativeEngine {
 }
 
 /// A buffer of exactly this length; zeros where it had to be made anew.
-fn fit(buffer: &mut Vec<Half>, length: usize) {
+fn fit(buffer: &mut Buffer<Half>, length: usize) {
     if buffer.len() != length {
-        buffer.clear();
-        buffer.resize(length, 0);
+        buffer.clear_to(length);
     }
 }
 
