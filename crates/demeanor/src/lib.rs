@@ -22,6 +22,7 @@ pub mod nn;
 
 pub mod baseline;
 pub mod fuse;
+pub mod pipeline;
 pub mod smooth;
 
 pub mod error;

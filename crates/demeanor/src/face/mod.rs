@@ -7,3 +7,5 @@ pub mod track;
 pub mod prepare;
 
 pub mod net;
+
+pub mod watch;

@@ -171,6 +171,14 @@ impl VoiceDetector {
         self.score >= self.settings.hold && self.current.is_some()
     }
 
+    /// The samples heard so far of the utterance that is going on, with its margin; `None` when there is none.
+    pub fn going_on(&self) -> Option<&[f32]> {
+        let current = self.current.as_ref()?;
+        let margin = (self.settings.margin_s * RATE.0 as f32) as u64;
+        let start = (current.start * STEP as u64).saturating_sub(margin).max(self.last_end).max(self.kept_from);
+        self.kept.get((start - self.kept_from) as usize..)
+    }
+
     /// Hears the next samples, and gives each utterance that ends within them to `each`.
     ///
     /// # Errors

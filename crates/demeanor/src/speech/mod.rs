@@ -7,3 +7,5 @@ pub mod detect;
 pub mod prepare;
 
 pub mod net;
+
+pub mod listen;
