@@ -93,6 +93,18 @@ impl Pen {
         }
     }
 
+    /// Writes a short note in the colour of a reading, with its top left corner at x, y: as far as there is room, inside
+    /// the picture.
+    pub fn note(&self, image: &mut RgbImage, text: &str, reading: Reading, x: f32, y: f32) {
+        let (width, height) = (image.width() as i32, image.height() as i32);
+        let em = (width.min(height) / 32).max(13);
+        let (wide, tall) = (self.width(text, em) + em, em * 3 / 2);
+        let left = (x.clamp(-1e8, 1e8) as i32).min(width - wide).max(0);
+        let top = (y.clamp(-1e8, 1e8) as i32).min(height - tall).max(0);
+        fill(image, left, top, wide, tall, colour(reading), 255);
+        self.text(image, text, left + em / 2, top + (tall - em) / 2, em, DARK);
+    }
+
     /// How wide a text is, in pixels.
     fn width(&self, text: &str, em: i32) -> i32 {
         let font = self.font.as_scaled(PxScale::from(em as f32));

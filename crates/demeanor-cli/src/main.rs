@@ -1,12 +1,24 @@
 //! The program `demeanor`: files, cameras, microphones and the terminal around the library.
 
+mod annotate;
+mod capture;
 mod cmd;
+mod dashboard;
+mod devices;
 mod draw;
+mod estimate;
+mod interrupt;
+mod latency;
 mod model;
+mod nut;
+mod output;
 mod picture;
+mod senses;
+mod session;
 mod sound;
 mod sources;
 mod terminal;
+mod timeline;
 mod write;
 
 use std::process::ExitCode;
@@ -34,6 +46,9 @@ enum Command {
     Speech(cmd::speech::Args),
     #[cfg(feature = "train")]
     Train(cmd::train::Args),
+    Live(Box<cmd::live::Args>),
+    Video(Box<cmd::video::Args>),
+    Demo(Box<cmd::demo::Args>),
     Model(cmd::model::Args),
     #[cfg(feature = "train")]
     Eval(cmd::eval::Args),
@@ -50,6 +65,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Speech(args) => cmd::speech::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => cmd::train::run(args),
+        Command::Live(args) => cmd::live::run(*args),
+        Command::Video(args) => cmd::video::run(*args),
+        Command::Demo(args) => cmd::demo::run(*args),
         Command::Model(args) => cmd::model::run(args),
         #[cfg(feature = "train")]
         Command::Eval(args) => cmd::eval::run(args),

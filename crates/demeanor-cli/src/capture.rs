@@ -1,0 +1,528 @@
+//! Films, cameras and microphones: the `ffmpeg` program as a child, its pictures and samples over one pipe.
+//!
+//! One child delivers grey pictures for reading, if asked the whole coloured pictures for drawing on, and sound, all on one
+//! clock. Pictures larger than [`LONGEST_SIDE`] are made smaller for reading; a face needs no more.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::nut::{Kind, Nut};
+
+/// Pictures are read at most this long, in pixels.
+pub const LONGEST_SIDE: usize = 1280;
+
+/// How many pictures may wait between the reading thread and the caller.
+const WAITING: usize = 3;
+
+/// What a picture holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Picture {
+    /// Grey, for reading.
+    Grey,
+    /// RGB, in the film's own size, for drawing on. Follows the grey picture of the same time.
+    Whole,
+}
+
+/// What came over the pipe.
+#[derive(Debug)]
+pub enum Event {
+    /// A picture, and when the whole of it had arrived. Give the bytes back with [`Capture::recycle`].
+    Picture { what: Picture, width: usize, height: usize, data: Vec<u8>, time: Duration, arrived: Instant },
+    /// Interleaved samples.
+    Sound { rate: u32, channels: usize, samples: Vec<f32>, time: Duration },
+}
+
+/// What `ffmpeg` said of the input before the first picture.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct About {
+    /// How long it is, where that is known.
+    pub duration: Option<Duration>,
+    /// Pictures per second, where that is known.
+    pub rate: Option<f64>,
+    /// Width and height of the coded pictures.
+    pub size: Option<(usize, usize)>,
+    /// The name of the sound's codec.
+    pub sound: Option<String>,
+}
+
+/// Where pictures and sound come from: arguments of `ffmpeg` up to and with `-i`.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Each input's arguments.
+    pub list: Vec<Vec<OsString>>,
+    /// Which of them gives pictures.
+    pub picture: Option<usize>,
+    /// Which of them gives sound.
+    pub sound: Option<usize>,
+    /// For messages.
+    pub name: String,
+    /// Devices rather than files: times are those of the clock, and a missing stream is an error of the device.
+    pub live: bool,
+}
+
+impl Inputs {
+    /// A file or URL, as fast as it can be read, or at its own pace.
+    pub fn film(path: &OsStr, own_pace: bool) -> Inputs {
+        let mut args = Vec::new();
+        if own_pace {
+            args.push("-re".into());
+        }
+        args.push("-i".into());
+        args.push(protected(path));
+        Inputs {
+            list: vec![args],
+            picture: Some(0),
+            sound: Some(0),
+            name: path.to_string_lossy().into_owned(),
+            live: false,
+        }
+    }
+}
+
+/// A file name as ffmpeg takes it: a name with a colon or a leading dash is no URL and no option.
+pub fn protected(path: &OsStr) -> OsString {
+    let text = path.to_string_lossy();
+    if text == "-" {
+        return "pipe:0".into();
+    }
+    if is_url(&text) || !(text.contains(':') || text.starts_with('-')) || !Path::new(path).exists() {
+        return path.to_owned();
+    }
+    let mut named = OsString::from("file:");
+    named.push(path);
+    named
+}
+
+/// Whether the text is a URL rather than a file name.
+pub fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    })
+}
+
+/// The `ffmpeg` program: `DEMEANOR_FFMPEG` where that is set, else the one on the path.
+pub fn program() -> OsString {
+    std::env::var_os("DEMEANOR_FFMPEG").filter(|p| !p.is_empty()).unwrap_or_else(|| "ffmpeg".into())
+}
+
+/// Starts `ffmpeg` so that a Ctrl-C in the terminal reaches this program alone, which then ends its child in order.
+pub fn spawn(command: &mut Command) -> Result<Child> {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    command.spawn().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => anyhow!(
+            "the program ffmpeg is not there, and films, cameras and microphones need it; install it \
+             (Debian, Ubuntu: sudo apt install ffmpeg; Fedora: sudo dnf install ffmpeg-free; macOS: brew install ffmpeg; \
+             Windows: winget install ffmpeg), or name it in the variable DEMEANOR_FFMPEG. Pictures, recordings and \
+             `demeanor demo` do without"
+        ),
+        _ => anyhow!(e).context(format!("starting {}", program().to_string_lossy())),
+    })
+}
+
+/// The last lines that `ffmpeg` wrote, and what it said of its input.
+#[derive(Debug, Default)]
+struct Said {
+    about: About,
+    errors: VecDeque<String>,
+}
+
+/// A running `ffmpeg`.
+pub struct Capture {
+    child: Child,
+    name: String,
+    live: bool,
+    events: Option<Receiver<Event>>,
+    spare: Sender<Vec<u8>>,
+    said: Arc<Mutex<Said>>,
+    reader: Option<JoinHandle<Result<()>>>,
+    listener: Option<JoinHandle<()>>,
+    any: bool,
+    ended: bool,
+}
+
+impl Capture {
+    /// Starts reading. `whole` asks for the coloured pictures too.
+    ///
+    /// # Errors
+    /// When `ffmpeg` is not there.
+    pub fn start(inputs: &Inputs, whole: bool) -> Result<Capture> {
+        let mut command = Command::new(program());
+        command.args(["-hide_banner", "-loglevel", "repeat+level+info", "-nostats", "-nostdin"]);
+        for input in &inputs.list {
+            command.args(input);
+        }
+        command.args(["-max_interleave_delta", if inputs.live { "150000" } else { "5000000" }]);
+        let side = LONGEST_SIDE;
+        // square pixels, the longer side at most `side`, even where it shrinks
+        let wide = "iw*if(sar,sar,1)";
+        let shrink = format!("min(1,{side}/max({wide},ih))");
+        let read = format!(
+            "scale=w='max(1,round({wide}*{shrink}))':h='max(1,round(ih*{shrink}))':flags=area:out_range=pc,format=gray"
+        );
+        if let Some(picture) = inputs.picture {
+            let stream = format!("{picture}:V:0?");
+            command.args(["-map", &stream]);
+            if whole {
+                command.args(["-map", &stream]);
+            }
+            command.args(["-filter:v:0", &read]);
+            if whole {
+                let draw = format!("scale=w='max(1,round({wide}))':h=ih:flags=bilinear:out_range=pc,format=rgb24");
+                command.args(["-filter:v:1", &draw]);
+            }
+            command.args(["-c:v", "rawvideo", "-enc_time_base:v", "1:1000000"]);
+        }
+        if let Some(sound) = inputs.sound {
+            command.args(["-map", &format!("{sound}:a:0?"), "-c:a", "pcm_f32le"]);
+        }
+        command.args(["-sn", "-dn", "-map_metadata", "-1", "-flush_packets", "1", "-f", "nut", "pipe:1"]);
+        command.stdin(if inputs.name == "-" { Stdio::inherit() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(&mut command)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = stdout.zip(stderr).context("ffmpeg has no pipes")?;
+        let said = Arc::new(Mutex::new(Said::default()));
+        let listener = std::thread::spawn({
+            let said = said.clone();
+            move || listen(stderr, &said)
+        });
+        let (send, events) = sync_channel(2 * WAITING);
+        let (spare, spares) = channel();
+        let reader = std::thread::spawn(move || read_events(stdout, &send, &spares));
+        Ok(Capture {
+            child,
+            name: inputs.name.clone(),
+            live: inputs.live,
+            events: Some(events),
+            spare,
+            said,
+            reader: Some(reader),
+            listener: Some(listener),
+            any: false,
+            ended: false,
+        })
+    }
+
+    /// The next picture or sound; `Ok(None)` when nothing came for so long, `Err` at the end.
+    pub fn next_within(&mut self, wait: Duration) -> Result<Option<Event>, Ended> {
+        use std::sync::mpsc::RecvTimeoutError;
+        match self.events.as_ref().map(|e| e.recv_timeout(wait)) {
+            Some(Ok(event)) => {
+                self.any = true;
+                Ok(Some(event))
+            }
+            Some(Err(RecvTimeoutError::Timeout)) => Ok(None),
+            Some(Err(RecvTimeoutError::Disconnected)) | None => {
+                self.ended = true;
+                Err(Ended)
+            }
+        }
+    }
+
+    /// Gives the bytes of a picture back, to be filled again.
+    pub fn recycle(&self, data: Vec<u8>) {
+        let _ = self.spare.send(data);
+    }
+
+    /// What `ffmpeg` said of the input; complete once the first event came.
+    pub fn about(&self) -> About {
+        self.said.lock().map(|s| s.about.clone()).unwrap_or_default()
+    }
+
+    /// Width and height of the film's coded pictures; waits a little for `ffmpeg` to say it.
+    pub fn size_of_film(&self) -> Option<(usize, usize)> {
+        let asked = Instant::now();
+        loop {
+            let size = self.about().size;
+            if size.is_some() || asked.elapsed() > Duration::from_millis(300) {
+                return size;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Ends the child. `Ok` holds a warning when the input was damaged, but something of it came; an error says why nothing
+    /// came and what to do.
+    pub fn finish(mut self) -> Result<Option<String>> {
+        // a reader that is blocked ends once nobody listens
+        drop(self.events.take());
+        if !self.ended {
+            let _ = self.child.kill();
+        }
+        if let Some(reader) = self.reader.take() {
+            match reader.join() {
+                Ok(read) => read?,
+                Err(_) => return Err(anyhow!("the thread that reads from ffmpeg failed")),
+            }
+        }
+        let status = self.child.wait().context("waiting for ffmpeg")?;
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+        let said = self.said.lock().map_err(|_| anyhow!("the thread that listens to ffmpeg failed"))?;
+        let lines: Vec<&str> = said.errors.iter().map(String::as_str).collect();
+        if self.any {
+            let damaged = !lines.is_empty() && lines.iter().any(|l| is_damage(l));
+            return Ok(damaged.then(|| {
+                format!(
+                    "{} is damaged or cut off; what could be read of it was ({})",
+                    self.name,
+                    lines[lines.len() - 1]
+                )
+            }));
+        }
+        Err(anyhow!(explain(&self.name, self.live, &lines, status.code())))
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        drop(self.events.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The input has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended;
+
+fn is_damage(line: &str) -> bool {
+    const SIGNS: [&str; 7] = [
+        "Invalid data",
+        "error while decoding",
+        "Error while decoding",
+        "truncat",
+        "corrupt",
+        "partial file",
+        "Input/output",
+    ];
+    SIGNS.iter().any(|sign| line.contains(sign))
+}
+
+/// Why nothing came, and what to do.
+fn explain(name: &str, live: bool, lines: &[&str], code: Option<i32>) -> String {
+    let has = |text: &str| lines.iter().any(|l| l.contains(text));
+    let last = lines.last().copied().unwrap_or("it gave no reason");
+    let choose =
+        "`demeanor live --list` lists devices; choose with --camera NAME and --mic NAME, or leave one out with none";
+    if has("Permission denied") || has("Operation not permitted") || has("not authorized") {
+        return if live {
+            format!(
+                "no permission to use {name}; Linux: sudo usermod -aG video,audio $USER, then log in again; macOS: System \
+                 Settings, Privacy & Security, Camera and Microphone, allow the terminal; Windows: Settings, Privacy, Camera"
+            )
+        } else {
+            format!("no permission to read {name}")
+        };
+    }
+    if has("Device or resource busy") || has("already in use") {
+        return format!("another program is using {name}; close it, or choose another device ({choose})");
+    }
+    if has("Unknown input format") {
+        return format!(
+            "this ffmpeg was built without support for {name} ({last}); install a full ffmpeg, or {choose}"
+        );
+    }
+    if live
+        && (has("No such file")
+            || has("No such device")
+            || has("Cannot open")
+            || has("not found")
+            || has("Could not find"))
+    {
+        return format!("no device {name} ({last}); {choose}");
+    }
+    if has("No such file or directory") {
+        return format!("{name}: no such file");
+    }
+    if has("Protocol not found") || has("Server returned") || has("Failed to resolve") || has("Connection refused") {
+        return format!("{name} cannot be reached ({last})");
+    }
+    if has("Decoder") && has("not found") || has("Unknown decoder") || has("Unsupported codec") || has("no decoder") {
+        return format!(
+            "this ffmpeg has no decoder for {name} ({last}); install a full ffmpeg, or convert the film (ffmpeg -i IN OUT.mp4)"
+        );
+    }
+    if has("does not contain any stream") || has("matches no streams") {
+        return format!("{name} holds neither pictures nor sound");
+    }
+    if live {
+        return format!("{name} gave nothing: {last}; {choose}");
+    }
+    if has("Invalid data found") || has("moov atom not found") || has("End of file") || has("Error opening input") {
+        return format!("{name} is no film or recording that ffmpeg can read, or it is cut off at the start ({last})");
+    }
+    match code {
+        Some(0) => format!("{name} holds no pictures and no sound"),
+        Some(code) => format!("ffmpeg could not read {name} (status {code}): {last}"),
+        None => format!("ffmpeg was ended before it read anything of {name}"),
+    }
+}
+
+/// Keeps the last errors of `ffmpeg`, and what it says of its input.
+fn listen(stderr: impl Read, said: &Mutex<Said>) {
+    let mut input_seen = false;
+    let mut lines = BufReader::new(stderr);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        match lines.read_until(b'\n', &mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim_end();
+        let Ok(mut said) = said.lock() else { return };
+        if let Some((_, text)) = line.split_once("[error] ").or_else(|| line.split_once("[fatal] ")) {
+            if said.errors.len() == 20 {
+                said.errors.pop_front();
+            }
+            said.errors.push_back(text.to_owned());
+            continue;
+        }
+        let text = line.split_once("[info] ").map_or(line, |(_, text)| text).trim_start();
+        if text.starts_with("Output #") {
+            input_seen = true;
+        }
+        if !input_seen {
+            describe(text, &mut said.about);
+        }
+    }
+}
+
+/// Reads `Duration: 00:00:10.00, ...` and `Stream #0:0: Video: h264 ..., 640x480 [SAR ...], ..., 30 fps, ...`.
+fn describe(text: &str, about: &mut About) {
+    if let Some(rest) = text.strip_prefix("Duration: ") {
+        let clock = rest.split(',').next().unwrap_or_default();
+        let mut parts = clock.split(':').map(str::parse::<f64>);
+        if let (Some(Ok(h)), Some(Ok(m)), Some(Ok(s))) = (parts.next(), parts.next(), parts.next()) {
+            let seconds = h * 3600.0 + m * 60.0 + s;
+            if seconds > 0.0 {
+                about.duration = Duration::try_from_secs_f64(seconds).ok();
+            }
+        }
+    } else if text.starts_with("Stream #") {
+        if let Some((_, video)) = text.split_once("Video: ")
+            && about.size.is_none()
+        {
+            for field in video.split(", ") {
+                let mut words = field.split_whitespace();
+                let first = words.next().unwrap_or_default();
+                if let Some((w, h)) = first.split_once('x')
+                    && let (Ok(w), Ok(h)) = (w.parse(), h.parse())
+                    && w > 0
+                    && h > 0
+                {
+                    about.size = Some((w, h));
+                }
+                if words.next() == Some("fps") {
+                    about.rate = first.parse().ok().filter(|r: &f64| r.is_finite() && *r > 0.0);
+                }
+            }
+        } else if let Some((_, sound)) = text.split_once("Audio: ")
+            && about.sound.is_none()
+        {
+            about.sound = sound.split([' ', ',']).next().map(str::to_owned);
+        }
+    }
+}
+
+fn read_events(stdout: impl Read, send: &SyncSender<Event>, spares: &Receiver<Vec<u8>>) -> Result<()> {
+    let Some(mut nut) = Nut::open(BufReader::with_capacity(1 << 16, stdout))? else { return Ok(()) };
+    let kinds = nut.kinds();
+    let first_picture = kinds.iter().position(|k| matches!(k, Kind::Picture { .. }));
+    let mut data = Vec::new();
+    while let Some(packet) = nut.next(&mut data)? {
+        let event = match kinds.get(packet.stream) {
+            Some(&Kind::Picture { width, height }) => {
+                let what = if Some(packet.stream) == first_picture { Picture::Grey } else { Picture::Whole };
+                let expected = match what {
+                    Picture::Grey => width * height,
+                    Picture::Whole => width * height * 3,
+                };
+                // a film whose picture size changes midway, or ends inside a picture
+                if data.len() != expected {
+                    continue;
+                }
+                let mut next = spares.try_iter().find(|spare| spare.capacity() >= expected).unwrap_or_default();
+                std::mem::swap(&mut data, &mut next);
+                Event::Picture { what, width, height, data: next, time: packet.time, arrived: Instant::now() }
+            }
+            Some(&Kind::Sound { rate, channels }) => {
+                let samples = data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                Event::Sound { rate, channels, samples, time: packet.time }
+            }
+            _ => continue,
+        };
+        if send.send(event).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ffmpeg_says_of_its_input_is_understood() {
+        let mut about = About::default();
+        for line in [
+            "Duration: 00:01:02.50, start: 0.000000, bitrate: 1205 kb/s",
+            "Stream #0:0[0x1](und): Video: h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709, progressive), 3840x2160 [SAR 1:1 DAR 16:9], 1100 kb/s, 29.97 fps, 30 tbr, 90k tbn (default)",
+            "Stream #0:1[0x2](eng): Audio: aac (LC) (mp4a / 0x6134706D), 48000 Hz, stereo, fltp, 128 kb/s (default)",
+        ] {
+            describe(line, &mut about);
+        }
+        assert_eq!(about.duration, Some(Duration::from_millis(62_500)));
+        assert_eq!(about.size, Some((3840, 2160)));
+        assert_eq!(about.rate, Some(29.97));
+        assert_eq!(about.sound.as_deref(), Some("aac"));
+        let mut live = About::default();
+        describe("Duration: N/A, start: 1.0, bitrate: N/A", &mut live);
+        assert_eq!(live, About::default());
+    }
+
+    #[test]
+    fn names_are_told_from_urls() {
+        for (text, url) in [
+            ("rtsp://cam/1", true),
+            ("https://a.b/c.mp4", true),
+            ("film.mp4", false),
+            ("C:\\film.mp4", false),
+            ("a:b.mp4", false),
+        ] {
+            assert_eq!(is_url(text), url, "{text}");
+        }
+        assert_eq!(protected(OsStr::new("-")), "pipe:0");
+    }
+
+    #[test]
+    fn failures_say_what_to_do() {
+        for (live, line, expected) in [
+            (true, "/dev/video0: Permission denied", "usermod"),
+            (true, "/dev/video0: Device or resource busy", "another program"),
+            (true, "/dev/video9: No such file or directory", "--list"),
+            (true, "Unknown input format: 'v4l2'", "full ffmpeg"),
+            (false, "x.mp4: No such file or directory", "no such file"),
+            (false, "x.mp4: Invalid data found when processing input", "no film"),
+            (false, "Decoder (codec av1) not found for input stream #0:0", "no decoder"),
+            (false, "Output file #0 does not contain any stream", "neither pictures nor sound"),
+        ] {
+            let text = explain("it", live, &[line], Some(1));
+            assert!(text.contains(expected), "{line}: {text}");
+        }
+    }
+}

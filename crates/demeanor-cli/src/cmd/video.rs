@@ -1,0 +1,554 @@
+//! `demeanor video`: a film to a timeline.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Result, bail};
+use demeanor::face::watch::{FaceEstimate, Stage};
+use demeanor::pipeline::Pipeline;
+use demeanor::{Audio, Emotion, Frame, Hz, PixelLayout, Scores};
+
+use crate::annotate::Annotator;
+use crate::capture::{Capture, Ended, Event, Inputs, Picture};
+use crate::estimate::{self, Line, fresh_voice, scaled};
+use crate::interrupt;
+use crate::latency::{Latency, ms};
+use crate::output::Output;
+use crate::senses::SenseArgs;
+use crate::terminal::{self, Outcome};
+use crate::timeline::{Timeline, Who, clock, csv, eaf, plot, textgrid, vtt};
+
+/// Read a film: faces and voice over time
+///
+/// Any file or URL that the ffmpeg program reads, which must be installed; - is stdin. Without an option that writes to
+/// stdout a summary is printed: for each face, the voice, and both together, the share of time per emotion and the number
+/// of changes. An option given FILE writes there; without FILE, or with -, to stdout. Ctrl-C ends the reading early and
+/// completes all files. JSON: a line per frame, {"time_s", "frame", "faces": [{"id", "region", "confidence", "emotion",
+/// "score", "scores"}], "voice": {"speaking", "level_db", "emotion", "score", "scores"}, "fused": {"emotion", "score",
+/// "scores", "face_weight", "speech_weight"}}.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The film: a file, a URL, or - for stdin
+    #[arg(value_name = "PATH|URL")]
+    film: Option<OsString>,
+    /// Print a line of JSON for each frame
+    #[arg(long)]
+    json: bool,
+    /// Write a row for each frame and face: frame, face_id, timestamp, confidence, success, then the scores
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    csv: Option<PathBuf>,
+    /// Write annotation tiers for ELAN
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    eaf: Option<PathBuf>,
+    /// Write interval tiers for Praat
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    textgrid: Option<PathBuf>,
+    /// Write WebVTT subtitles
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    vtt: Option<PathBuf>,
+    /// Write the timeline as an SVG picture
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, default_missing_value = "-")]
+    plot: Option<PathBuf>,
+    /// Write the film with boxes, labels and bars on it; its sound is kept
+    #[arg(long, value_name = "FILE.mp4")]
+    annotate: Option<PathBuf>,
+    /// Say at the end how fast it went, and how long each stage took
+    #[arg(long)]
+    stats: bool,
+    #[command(flatten)]
+    senses: SenseArgs,
+}
+
+/// Reads the film and writes what was asked for.
+pub fn run(args: Args) -> Result<Outcome> {
+    let film = film(&args)?;
+    let to_stdout = [&args.csv, &args.eaf, &args.textgrid, &args.vtt, &args.plot]
+        .into_iter()
+        .flatten()
+        .filter(|path| path.as_os_str() == "-")
+        .count()
+        + usize::from(args.json);
+    if to_stdout > 1 {
+        bail!("only one output can go to stdout; give the others a file: --csv FILE");
+    }
+    if film == "-" && args.annotate.is_some() {
+        bail!("--annotate reads the film's sound a second time, which stdin cannot give; name a file");
+    }
+    interrupt::listen();
+    let pipeline = args.senses.pipeline(true, true)?;
+    let mut outputs = Outputs::create(&args)?;
+    let mut reading = Reading::new(pipeline, &args);
+    outputs.header(&reading)?;
+
+    let mut capture = Capture::start(&Inputs::film(&film, false), args.annotate.is_some())?;
+    let began = Instant::now();
+    let mut progress = Progress::new();
+    let mut interrupted = false;
+    let mut annotator: Option<Annotator> = None;
+    loop {
+        if interrupt::asked() {
+            interrupted = true;
+            break;
+        }
+        let event = match capture.next_within(Duration::from_millis(200)) {
+            Ok(Some(event)) => event,
+            Ok(None) => continue,
+            Err(Ended) => break,
+        };
+        match event {
+            Event::Picture { what: Picture::Grey, width, height, data, time, .. } => {
+                reading.scale_to(&capture, width, height);
+                let frame = Frame::new(&data, width, height, PixelLayout::Grey8)?;
+                reading.see(&frame, time, &mut outputs)?;
+                capture.recycle(data);
+                progress.show(time, &capture, began);
+            }
+            Event::Picture { what: Picture::Whole, width, height, data, time, .. } => {
+                let Some(path) = &args.annotate else { continue };
+                let annotator = match &mut annotator {
+                    Some(annotator) => annotator,
+                    none => none.insert(Annotator::start(path, &film, &capture.about(), width, height)?),
+                };
+                let data =
+                    annotator.add(data, time, &reading.pipeline.estimate()?, reading.scale, args.senses.min_score)?;
+                if let Some(data) = data {
+                    capture.recycle(data);
+                }
+            }
+            Event::Sound { rate, channels, samples, time } => {
+                reading.hear(samples, channels, rate, time, &mut outputs)?;
+                if reading.frames == 0 {
+                    progress.show(time, &capture, began);
+                }
+            }
+        }
+    }
+    progress.clear();
+    let about = capture.about();
+    let warning = if interrupted {
+        drop(capture);
+        Some("interrupted: what was read until then is complete".to_owned())
+    } else {
+        capture.finish()?
+    };
+    reading.end(&mut outputs)?;
+    let read_for = began.elapsed();
+    if let Some(annotator) = annotator {
+        annotator.finish()?;
+    } else if let Some(path) = &args.annotate {
+        terminal::warn(format_args!("there are no pictures, so {} was not written", path.display()));
+    }
+    let name = film.to_string_lossy();
+    outputs.finish(&reading, &name)?;
+    let length = reading.timeline.end();
+    match (&warning, about.duration) {
+        (Some(warning), _) => terminal::warn(warning),
+        (None, Some(claimed)) if length.as_secs_f64() < claimed.as_secs_f64() * 0.9 - 1.0 => {
+            terminal::warn(format_args!(
+                "{name} says that it lasts {}, but ends after {}: it is cut off",
+                clock(claimed),
+                clock(length)
+            ))
+        }
+        _ => {}
+    }
+    if reading.frames == 0 && reading.any_sound {
+        terminal::note(format_args!("{name} has no pictures; only its sound was read"));
+    } else if reading.pipeline.speech_model().is_some() && !reading.any_sound {
+        terminal::note(format_args!("{name} has no sound; only its pictures were read"));
+    }
+    if to_stdout == 0 {
+        let mut out = terminal::out();
+        summary(&mut out, &reading, &name)?;
+        out.flush()?;
+    }
+    if args.stats {
+        reading.stats(read_for);
+    }
+    if reading.found {
+        Ok(Outcome::Read)
+    } else {
+        terminal::note(format_args!("no face and no voice was found in {name}"));
+        Ok(Outcome::Nothing)
+    }
+}
+
+/// The film that was named. `--csv FILM` takes the film for the option's file, which is said rather than only "missing".
+fn film(args: &Args) -> Result<OsString> {
+    if let Some(film) = &args.film {
+        return Ok(film.clone());
+    }
+    let options = [
+        ("csv", &args.csv),
+        ("eaf", &args.eaf),
+        ("textgrid", &args.textgrid),
+        ("vtt", &args.vtt),
+        ("plot", &args.plot),
+    ];
+    for (option, value) in options {
+        if let Some(value) = value
+            && value.is_file()
+        {
+            bail!(
+                "no film was named: --{option} took {0} for its file; write: demeanor video {0} --{option}",
+                value.display()
+            );
+        }
+    }
+    bail!("no film was named; write: demeanor video PATH")
+}
+
+/// All files that were asked for.
+struct Outputs {
+    json: Option<Output>,
+    csv: Option<Output>,
+    eaf: Option<Output>,
+    textgrid: Option<Output>,
+    vtt: Option<Output>,
+    plot: Option<Output>,
+}
+
+impl Outputs {
+    fn create(args: &Args) -> Result<Outputs> {
+        let create = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();
+        Ok(Outputs {
+            json: args.json.then(|| Output::create(Path::new("-"))).transpose()?,
+            csv: create(&args.csv)?,
+            eaf: create(&args.eaf)?,
+            textgrid: create(&args.textgrid)?,
+            vtt: create(&args.vtt)?,
+            plot: create(&args.plot)?,
+        })
+    }
+
+    fn header(&mut self, reading: &Reading) -> Result<()> {
+        if let Some(output) = &mut self.csv {
+            output.write(|w| csv::header(w, &reading.face_labels, &reading.voice_labels, &reading.fused_labels))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, reading: &Reading, name: &str) -> Result<()> {
+        let Outputs { json, csv, eaf, textgrid, vtt, plot } = self;
+        if let Some(mut output) = eaf {
+            output.write(|w| eaf::write(w, &reading.timeline, name, SystemTime::now()))?;
+            output.finish()?;
+        }
+        if let Some(mut output) = textgrid {
+            output.write(|w| textgrid::write(w, &reading.timeline))?;
+            output.finish()?;
+        }
+        if let Some(mut output) = vtt {
+            output.write(|w| vtt::write(w, &reading.timeline))?;
+            output.finish()?;
+        }
+        if let Some(mut output) = plot {
+            output.write(|w| plot::write(w, &reading.timeline, name))?;
+            output.finish()?;
+        }
+        for output in [json, csv].into_iter().flatten() {
+            output.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// A frame whose end, the time of the next one, is not known yet.
+struct Shown {
+    time: Duration,
+    faces: Vec<FaceEstimate>,
+    fused: Option<Scores>,
+}
+
+/// The film as far as it was read.
+struct Reading {
+    pipeline: Pipeline,
+    timeline: Timeline,
+    min_score: f32,
+    face_labels: Vec<Emotion>,
+    voice_labels: Vec<Emotion>,
+    fused_labels: Vec<Emotion>,
+    shown: Option<Shown>,
+    frames: u64,
+    last_frame: Duration,
+    usual_frame: Duration,
+    scale: f32,
+    any_sound: bool,
+    last_sound_line: Option<Duration>,
+    utterances: u32,
+    found: bool,
+    ids: u32,
+    finding: Latency,
+    reading: Latency,
+    hearing: Latency,
+    bad_samples: u64,
+}
+
+impl Reading {
+    fn new(pipeline: Pipeline, args: &Args) -> Reading {
+        let face_labels = pipeline.face_model().map(|m| sorted(&m.header().labels)).unwrap_or_default();
+        let voice_labels = pipeline.speech_model().map(|m| sorted(&m.header().labels)).unwrap_or_default();
+        let mut both = face_labels.clone();
+        both.extend(&voice_labels);
+        Reading {
+            pipeline,
+            timeline: Timeline::default(),
+            min_score: args.senses.min_score,
+            fused_labels: if voice_labels.is_empty() { Vec::new() } else { sorted(&both) },
+            face_labels,
+            voice_labels,
+            shown: None,
+            frames: 0,
+            last_frame: Duration::ZERO,
+            usual_frame: Duration::from_millis(40),
+            scale: 1.0,
+            any_sound: false,
+            last_sound_line: None,
+            utterances: 0,
+            found: false,
+            ids: 0,
+            finding: Latency::default(),
+            reading: Latency::default(),
+            hearing: Latency::default(),
+            bad_samples: 0,
+        }
+    }
+
+    /// Learns by how much the pictures were made smaller.
+    fn scale_to(&mut self, capture: &Capture, width: usize, height: usize) {
+        if self.frames > 0 {
+            return;
+        }
+        if let Some((w, h)) = capture.size_of_film() {
+            // a turned film has its sides exchanged
+            self.scale = (w.max(h) as f32 / width.max(height) as f32).max(1.0);
+        }
+    }
+
+    fn see(&mut self, frame: &Frame<'_>, time: Duration, outputs: &mut Outputs) -> Result<()> {
+        // a film may repeat or turn back its times where it was cut together
+        let time = if self.frames > 0 { time.max(self.last_frame + Duration::from_micros(1)) } else { time };
+        self.close(time);
+        if self.frames > 0 {
+            self.usual_frame = (time - self.last_frame).min(Duration::from_millis(500));
+        }
+        self.frames += 1;
+        self.last_frame = time;
+        let start = Instant::now();
+        let mut found = start;
+        let mut read = start;
+        self.pipeline.see_staged(frame, time, &mut |stage| match stage {
+            Stage::Found => found = Instant::now(),
+            Stage::Read => read = Instant::now(),
+        })?;
+        self.finding.add(found - start);
+        self.reading.add(read - found);
+        let estimate = self.pipeline.estimate()?;
+        self.found |= estimate.faces.iter().any(|f| f.scores.is_some());
+        self.ids = estimate.faces.iter().map(|f| f.id).fold(self.ids, u32::max);
+        if let Some(output) = &mut outputs.json {
+            let line = Line::new(&estimate, time, Some(self.frames), self.scale, self.min_score);
+            output.write(|w| write_json(w, &line))?;
+        }
+        if let Some(output) = &mut outputs.csv {
+            let voice = estimate.voice.and_then(|v| fresh_voice(&v, time));
+            let fused = estimate.fused.map(|f| f.scores);
+            let mut row = csv::Row {
+                frame: self.frames,
+                time,
+                face: None,
+                region: None,
+                voice: voice.as_ref(),
+                fused: fused.as_ref(),
+                min_score: self.min_score,
+            };
+            let labels = (&self.face_labels, &self.voice_labels, &self.fused_labels);
+            output.write(|w| {
+                for face in estimate.faces {
+                    row.face = Some(face);
+                    row.region = Some(scaled(&face.region, self.scale));
+                    csv::row(w, &row, labels.0, labels.1, labels.2)?;
+                }
+                if estimate.faces.is_empty() { csv::row(w, &row, labels.0, labels.1, labels.2) } else { Ok(()) }
+            })?;
+        }
+        // both together only says something new where there is sound
+        let fused = estimate.fused.filter(|_| self.any_sound).map(|f| f.scores);
+        self.shown = Some(Shown { time, faces: estimate.faces.to_vec(), fused });
+        Ok(())
+    }
+
+    /// Gives the last frame its end.
+    fn close(&mut self, end: Duration) {
+        let Some(shown) = self.shown.take() else { return };
+        // a frame stands for a second at most, however long the next one is in coming
+        let end = end.min(shown.time + Duration::from_secs(1));
+        for face in &shown.faces {
+            if let Some(scores) = &face.scores {
+                self.timeline.add(Who::Face(face.id), shown.time, end, scores, self.min_score);
+            }
+        }
+        if let Some(scores) = &shown.fused {
+            self.timeline.add(Who::Together, shown.time, end, scores, self.min_score);
+        }
+        self.timeline.reaches(end);
+    }
+
+    fn hear(
+        &mut self,
+        mut samples: Vec<f32>,
+        channels: usize,
+        rate: u32,
+        time: Duration,
+        outputs: &mut Outputs,
+    ) -> Result<()> {
+        if samples.is_empty() || channels == 0 || rate == 0 {
+            return Ok(());
+        }
+        self.any_sound = true;
+        for sample in &mut samples {
+            if !sample.is_finite() || sample.abs() > 100.0 {
+                *sample = 0.0;
+                self.bad_samples += 1;
+            }
+        }
+        let start = Instant::now();
+        self.pipeline.hear(&Audio::new(&samples, channels, Hz(rate))?, time)?;
+        self.hearing.add(start.elapsed());
+        let end = time + Duration::from_secs_f64((samples.len() / channels) as f64 / f64::from(rate));
+        self.timeline.reaches(end);
+        self.take_utterances();
+        // sound alone gets a line twice a second
+        if self.frames == 0
+            && let Some(output) = &mut outputs.json
+            && self.last_sound_line.is_none_or(|last| end >= last + Duration::from_millis(500))
+        {
+            self.last_sound_line = Some(end);
+            let line = Line::new(&self.pipeline.estimate()?, end, None, 1.0, self.min_score);
+            output.write(|w| write_json(w, &line))?;
+        }
+        Ok(())
+    }
+
+    fn take_utterances(&mut self) {
+        for utterance in self.pipeline.utterances() {
+            self.found = true;
+            self.utterances += 1;
+            self.timeline.add(Who::Voice, utterance.start, utterance.end, &utterance.scores, self.min_score);
+        }
+    }
+
+    fn end(&mut self, outputs: &mut Outputs) -> Result<()> {
+        if let Some(shown) = &self.shown {
+            let end = shown.time + self.usual_frame;
+            self.close(end);
+        }
+        self.pipeline.end_of_sound()?;
+        self.take_utterances();
+        self.timeline.finish();
+        if self.bad_samples > 0 {
+            terminal::warn(format_args!("{} samples of the sound are no numbers; taken for silence", self.bad_samples));
+        }
+        if let Some(output) = &mut outputs.json {
+            output.flush()?;
+        }
+        Ok(())
+    }
+
+    fn stats(&self, took: Duration) {
+        let plays = self.timeline.end().as_secs_f64();
+        terminal::note(format_args!(
+            "{} frames, {:.1} s of film in {:.2} s: {:.1} times as fast as it plays, {:.0} frames/s",
+            self.frames,
+            plays,
+            took.as_secs_f64(),
+            plays / took.as_secs_f64().max(1e-9),
+            self.frames as f64 / took.as_secs_f64().max(1e-9)
+        ));
+        for (name, latency) in
+            [("finding faces", &self.finding), ("reading faces", &self.reading), ("hearing", &self.hearing)]
+        {
+            if latency.count() > 0 {
+                terminal::note(format_args!(
+                    "{name}: median {} ms, p95 {} ms, longest {} ms",
+                    ms(latency.quantile(0.5)),
+                    ms(latency.quantile(0.95)),
+                    ms(latency.longest())
+                ));
+            }
+        }
+    }
+}
+
+fn sorted(labels: &[Emotion]) -> Vec<Emotion> {
+    Emotion::ALL.into_iter().filter(|e| labels.contains(e)).collect()
+}
+
+fn write_json(out: &mut dyn Write, line: &estimate::Line) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line).map_err(io::Error::from)?;
+    writeln!(out)
+}
+
+/// The readable account: for each lane the share of time of each reading.
+fn summary(out: &mut dyn Write, reading: &Reading, name: &str) -> io::Result<()> {
+    let timeline = &reading.timeline;
+    let faces = match reading.ids {
+        0 => "no face".to_owned(),
+        1 => "1 face".to_owned(),
+        n => format!("{n} faces"),
+    };
+    writeln!(out, "{name}: {}, {} frames, {faces}", clock(timeline.end()), reading.frames)?;
+    for (who, lane) in timeline.lanes() {
+        let shares: Vec<_> = lane.shares().iter().map(|(r, share)| format!("{r} {:.0} %", share * 100.0)).collect();
+        let spans = lane.spans();
+        let (Some(first), Some(last)) = (spans.first(), spans.last()) else { continue };
+        write!(out, "{who:<9} {} to {}", clock(first.start), clock(last.end))?;
+        if who == Who::Voice {
+            write!(out, ", {:.1} s of speech in {} utterances", lane.length().as_secs_f64(), reading.utterances)?;
+        } else {
+            write!(out, ", seen for {:.1} s", lane.length().as_secs_f64())?;
+        }
+        let changes = lane.changes();
+        let changes = if changes == 1 { "1 change".to_owned() } else { format!("{changes} changes") };
+        writeln!(out, ": reads as {}; {changes}", shares.join(", "))?;
+    }
+    Ok(())
+}
+
+/// How far it is, on a terminal.
+struct Progress {
+    shown: Option<Instant>,
+    wanted: bool,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { shown: None, wanted: io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, time: Duration, capture: &Capture, began: Instant) {
+        if !self.wanted || self.shown.is_some_and(|at| at.elapsed() < Duration::from_millis(250)) {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let took = began.elapsed().as_secs_f64();
+        let speed = time.as_secs_f64() / took.max(1e-9);
+        let mut line = format!("{} read, {speed:.1} times as fast as it plays", clock(time));
+        if let Some(whole) = capture.about().duration
+            && whole >= time
+            && speed > 0.0
+        {
+            let left = Duration::from_secs_f64((whole - time).as_secs_f64() / speed);
+            line = format!("{:3.0} %, {line}, {} left", 100.0 * time.as_secs_f64() / whole.as_secs_f64(), clock(left));
+        }
+        let _ = write!(io::stderr(), "\r\x1b[2K{line}");
+    }
+
+    fn clear(&self) {
+        if self.shown.is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[2K");
+        }
+    }
+}

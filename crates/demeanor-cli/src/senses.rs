@@ -1,0 +1,119 @@
+//! The models and settings of the commands that see and hear at once.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use demeanor::face::net::FaceModel;
+use demeanor::pipeline::{Pipeline, Settings};
+use demeanor::speech::net::SpeechModel;
+use demeanor_models::Sense;
+
+use crate::{model, terminal};
+
+/// Options of `live`, `video` and `demo`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SenseArgs {
+    /// Read faces with this model file, or built-in model of that name
+    #[arg(long, value_name = "FILE")]
+    pub face_model: Option<PathBuf>,
+    /// Read voices with this model file, or built-in model of that name
+    #[arg(long, value_name = "FILE")]
+    pub speech_model: Option<PathBuf>,
+    /// Below this score the answer is "unsure"
+    #[arg(long, value_name = "P", default_value_t = 0.4, value_parser = share)]
+    pub min_score: f32,
+    /// Side of the smallest face, in pixels of a picture with 480 rows; less finds more and takes longer
+    #[arg(long, value_name = "PX", default_value_t = 60, value_parser = clap::value_parser!(u32).range(24..))]
+    pub min_face: u32,
+    /// Time constant of the smoothing in milliseconds: a lasting change is followed to 63 % after it; 0 for none
+    #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub smooth: u64,
+    /// The person is at rest in the first seconds, or FROM-TO: later scores are corrected for how the resting face and voice
+    /// read
+    #[arg(long, value_name = "SECONDS", value_parser = stretch)]
+    pub baseline: Option<(Duration, Duration)>,
+}
+
+impl SenseArgs {
+    /// The pipeline with the models that were named or are built in.
+    ///
+    /// # Errors
+    /// When a named model cannot be used, or there is none at all.
+    pub fn pipeline(&self, with_face: bool, with_voice: bool) -> Result<Pipeline> {
+        let face = if with_face { load(self.face_model.as_deref(), Sense::Face, FaceModel::load)? } else { None };
+        let speech =
+            if with_voice { load(self.speech_model.as_deref(), Sense::Speech, SpeechModel::load)? } else { None };
+        if face.is_none() && speech.is_none() {
+            bail!(
+                "no model to read with: none is built into this program; name one with --face-model or --speech-model"
+            );
+        }
+        let mut settings = Settings { baseline: self.baseline, ..Settings::default() };
+        settings.watch.detect.min_face_px = self.min_face;
+        settings.watch.smoothing = Duration::from_millis(self.smooth);
+        settings.listen.smoothing = Duration::from_millis(2 * self.smooth);
+        Pipeline::new(face, speech, settings).context("cannot begin")
+    }
+}
+
+fn load<M>(named: Option<&Path>, sense: Sense, load: impl Fn(&[u8]) -> demeanor::Result<M>) -> Result<Option<M>> {
+    if named.is_none() && demeanor_models::newest(sense).is_none() {
+        let name = sense.name();
+        terminal::warn(format_args!(
+            "no {name} model is built in, so that sense is left out; name one with --{name}-model FILE"
+        ));
+        return Ok(None);
+    }
+    let bytes = model::bytes(named, sense)?;
+    let model = load(&bytes).with_context(|| match named {
+        Some(path) => format!("cannot use the model {}", path.display()),
+        None => format!("cannot use the built-in {} model", sense.name()),
+    })?;
+    Ok(Some(model))
+}
+
+/// A score, 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+/// `5`: the first five seconds; `10-15`: from the tenth to the fifteenth.
+fn stretch(text: &str) -> Result<(Duration, Duration), String> {
+    let seconds = |t: &str| {
+        t.trim()
+            .parse()
+            .ok()
+            .and_then(|s| Duration::try_from_secs_f64(s).ok())
+            .ok_or("expected SECONDS or FROM-TO, in seconds")
+    };
+    let (from, until) = match text.split_once('-') {
+        Some((from, until)) => (seconds(from)?, seconds(until)?),
+        None => (Duration::ZERO, seconds(text)?),
+    };
+    if until <= from {
+        return Err("the stretch at rest must last some time".to_owned());
+    }
+    Ok((from, until))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_are_read() {
+        let s = Duration::from_secs;
+        for (text, expected) in
+            [("5", Some((s(0), s(5)))), ("10-15", Some((s(10), s(15)))), ("2 - 4", Some((s(2), s(4))))]
+        {
+            assert_eq!(stretch(text).ok(), expected, "{text}");
+        }
+        for text in ["", "x", "-1", "5-2", "0", "1-", "nan"] {
+            assert!(stretch(text).is_err(), "{text}");
+        }
+    }
+}

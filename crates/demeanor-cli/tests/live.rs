@@ -1,0 +1,165 @@
+//! `demeanor live` and `demeanor demo`: played at their own pace, with devices that go away.
+
+#[path = "../../demeanor/tests/seeded/mod.rs"]
+mod seeded;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+const VOICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/demo-voice.wav");
+const PORTRAIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/portrait.png");
+
+/// A folder with models.
+fn folder() -> &'static PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("live");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("face.safetensors"), seeded::face()).expect("a face model");
+        fs::write(folder.join("speech.safetensors"), seeded::speech()).expect("a speech model");
+        folder
+    })
+}
+
+/// A film of two seconds; `None`, said aloud, where there is no ffmpeg.
+fn film() -> Option<&'static PathBuf> {
+    static FILM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let film = FILM.get_or_init(|| {
+        let there = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !there.is_ok_and(|s| s.success()) {
+            return None;
+        }
+        let film = folder().join("film.mkv");
+        let made = Command::new("ffmpeg")
+            .args([
+                "-loglevel",
+                "error",
+                "-nostdin",
+                "-y",
+                "-loop",
+                "1",
+                "-i",
+                PORTRAIT,
+                "-i",
+                VOICE,
+                "-r",
+                "30",
+                "-t",
+                "2",
+            ])
+            .args([
+                "-vf",
+                "scale=640:-2,crop=640:480:0:0",
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-pix_fmt",
+                "yuv420p",
+            ])
+            .arg(&film)
+            .status();
+        assert!(made.is_ok_and(|s| s.success()));
+        Some(film)
+    });
+    if film.is_none() {
+        eprintln!("skipped: there is no ffmpeg");
+    }
+    film.as_ref()
+}
+
+fn demeanor(command: &str) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_demeanor"));
+    program.arg(command).stdin(Stdio::null());
+    program.arg("--face-model").arg(folder().join("face.safetensors"));
+    program.arg("--speech-model").arg(folder().join("speech.safetensors"));
+    program
+}
+
+/// Status, stdout, stderr.
+fn told(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().expect("demeanor runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_demo_plays_without_ffmpeg() {
+    let (status, out, err) = told(demeanor("demo").arg("--stats").env("DEMEANOR_FFMPEG", "/no/such/ffmpeg"));
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(out.lines().count() >= 8 && out.contains("face 1 reads as") && out.contains("voice reads as"), "{out}");
+    assert!(err.starts_with("demeanor demo:") && err.contains("from frame to estimate: median"), "{err}");
+}
+
+#[test]
+fn a_file_is_played_at_its_own_pace_and_estimates_alone_are_recorded() {
+    let Some(film) = film() else { return };
+    let record = folder().join("record.jsonl");
+    let mut command = demeanor("live");
+    command.arg("--camera").arg(film).args(["--json", "--stats", "--record"]).arg(&record);
+    let began = std::time::Instant::now();
+    let (status, out, err) = told(&mut command);
+    assert!(began.elapsed().as_secs_f64() > 1.5, "played too fast");
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(err.starts_with("demeanor estimates") && err.contains("Nothing leaves this machine"), "{err}");
+    assert!(err.contains("frames came") && err.contains("p95"), "{err}");
+    assert!(!out.is_empty());
+    for line in out.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        assert!(line["time_s"].is_number() && line["faces"].is_array());
+    }
+    assert_eq!(fs::read_to_string(record).expect("the record"), out);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_that_goes_away_is_waited_for() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(film) = film() else { return };
+    // an ffmpeg whose camera gives a film and is then unplugged; the third time it comes back
+    let count = folder().join("count");
+    let _ = fs::remove_file(&count);
+    let script = folder().join("ffmpeg.sh");
+    let text = format!(
+        "#!/bin/sh\n\
+         case \"$*\" in *-devices*) exec ffmpeg \"$@\";; esac\n\
+         echo x >> '{count}'\n\
+         if [ $(wc -l < '{count}') -eq 2 ]; then echo '[error] /dev/video0: No such device' >&2; exit 1; fi\n\
+         exec ffmpeg -loglevel error -re -i '{film}' -map 0:v:0 -map 0:a:0 -c:v rawvideo -vf format=gray \
+         -c:a pcm_f32le -f nut pipe:1\n",
+        count = count.display(),
+        film = film.display(),
+    );
+    fs::write(&script, text).expect("a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a program");
+    let mut command = demeanor("live");
+    command.args(["--camera", "/dev/video0", "--json", "--for", "7"]).env("DEMEANOR_FFMPEG", &script);
+    let (status, out, err) = told(&mut command);
+    assert_eq!(status, Some(0), "{out}{err}");
+    let times: Vec<f64> = out
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON")["time_s"].as_f64().expect("a time"))
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert!(fs::read_to_string(&count).expect("the count").lines().count() >= 3);
+    assert!(times.last().is_some_and(|&t| t > 2.5), "estimates go on after it came back: {times:?}");
+}
+
+#[test]
+fn what_is_missing_is_named_with_what_to_do() {
+    let (status, _, err) =
+        told(demeanor("live").env("DEMEANOR_FFMPEG", "/no/such/ffmpeg").args(["--camera", "/dev/video9"]));
+    assert_eq!(status, Some(2));
+    assert!(err.contains("install it") && err.contains("apt install ffmpeg"), "{err}");
+    let (status, _, err) = told(demeanor("live").args(["--camera", "none", "--mic", "none"]));
+    assert_eq!(status, Some(2));
+    assert!(err.contains("nothing to watch"), "{err}");
+    let Some(_) = film() else { return };
+    if cfg!(target_os = "linux") && !PathBuf::from("/dev/video99").exists() {
+        let (status, _, err) = told(demeanor("live").args(["--camera", "99", "--mic", "none"]));
+        assert_eq!(status, Some(2));
+        assert!(err.contains("/dev/video99") && err.contains("--list"), "{err}");
+    }
+}
