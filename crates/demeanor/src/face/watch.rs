@@ -35,7 +35,7 @@ impl Default for WatchSettings {
         WatchSettings {
             detect: DetectSettings::live(),
             track: TrackSettings::default(),
-            read_every: Duration::from_millis(60),
+            read_every: Duration::from_millis(90),
             reads_per_frame: 2,
             smoothing: Duration::from_millis(400),
             baseline_strength: 1.0,
