@@ -3,10 +3,10 @@
 pub mod bench;
 #[cfg(feature = "train")]
 pub mod data;
+pub mod demo;
 #[cfg(feature = "train")]
 pub mod eval;
 pub mod face;
-pub mod demo;
 pub mod live;
 pub mod model;
 pub mod shell;
