@@ -149,7 +149,7 @@ fn bars(look: &Look<'_>, scores: &Scores, width: u16) -> Vec<Line<'static>> {
         // eighths of a character
         let eighths = (score * room * 8.0).round() as usize;
         let mut bar = "█".repeat(eighths / 8);
-        if eighths % 8 > 0 {
+        if !eighths.is_multiple_of(8) {
             bar.push(['▏', '▎', '▍', '▌', '▋', '▊', '▉'][eighths % 8 - 1]);
         }
         Line::from(vec![

@@ -425,7 +425,8 @@ impl Worker {
     /// Lines of JSON, and readable ones.
     fn write(&mut self, picture: Option<&Waiting>) -> Result<()> {
         let estimate = self.pipeline.estimate()?;
-        let time = picture.map_or(estimate.time, |p| p.time);
+        // of the newest that was seen or heard, so that the times of lines never go back
+        let time = estimate.time;
         let line = Line::new(&estimate, time, picture.map(|_| self.report.read), 1.0, self.min_score);
         for output in [&mut self.json, &mut self.record].into_iter().flatten() {
             output.write(|w| {

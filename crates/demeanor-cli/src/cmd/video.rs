@@ -420,13 +420,17 @@ impl Reading {
         let end = time + Duration::from_secs_f64((samples.len() / channels) as f64 / f64::from(rate));
         self.timeline.reaches(end);
         self.take_utterances();
-        // sound alone gets a line twice a second
-        if self.frames == 0
-            && let Some(output) = &mut outputs.json
-            && self.last_sound_line.is_none_or(|last| end >= last + Duration::from_millis(500))
-        {
-            self.last_sound_line = Some(end);
-            let line = Line::new(&self.pipeline.estimate()?, end, None, 1.0, self.min_score);
+        // sound alone gets a line twice a second; a picture that begins a little later than the sound is no such film
+        if self.frames == 0 && end >= self.last_sound_line.unwrap_or_default() + Duration::from_millis(500) {
+            self.sound_line(end, outputs)?;
+        }
+        Ok(())
+    }
+
+    fn sound_line(&mut self, time: Duration, outputs: &mut Outputs) -> Result<()> {
+        self.last_sound_line = Some(time);
+        if let Some(output) = &mut outputs.json {
+            let line = Line::new(&self.pipeline.estimate()?, time, None, 1.0, self.min_score);
             output.write(|w| write_json(w, &line))?;
         }
         Ok(())
@@ -447,6 +451,9 @@ impl Reading {
         }
         self.pipeline.end_of_sound()?;
         self.take_utterances();
+        if self.frames == 0 && self.any_sound && self.last_sound_line != Some(self.timeline.end()) {
+            self.sound_line(self.timeline.end(), outputs)?;
+        }
         self.timeline.finish();
         if self.bad_samples > 0 {
             terminal::warn(format_args!("{} samples of the sound are no numbers; taken for silence", self.bad_samples));

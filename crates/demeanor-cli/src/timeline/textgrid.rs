@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use super::{Timeline, Who};
 
+/// Start, end and text.
+type Interval = (Duration, Duration, String);
+
 /// Writes the tiers. Praat wants intervals that cover the whole time: the gaps are empty ones.
 pub fn write(out: &mut dyn Write, timeline: &Timeline) -> io::Result<()> {
     // Praat refuses a grid without extent
     let end = timeline.end().max(Duration::from_millis(1));
-    let mut lanes: Vec<(Who, Vec<(Duration, Duration, String)>)> = Vec::new();
+    let mut lanes: Vec<(Who, Vec<Interval>)> = Vec::new();
     for (who, lane) in timeline.lanes() {
         let mut intervals = Vec::new();
         let mut at = Duration::ZERO;

@@ -106,13 +106,14 @@ const LANES: usize = 32;
 /// 32 numbers from a place on.
 #[inline(always)]
 fn lanes<T>(values: &[T], at: usize) -> &[T; LANES] {
-    values[at..].first_chunk().expect("channels are a multiple of 32")
+    // channels are a multiple of 32
+    &values[at..].as_chunks().0[0]
 }
 
 /// 32 numbers from a place on, to write.
 #[inline(always)]
 fn lanes_mut<T>(values: &mut [T], at: usize) -> &mut [T; LANES] {
-    values[at..].first_chunk_mut().expect("channels are a multiple of 32")
+    &mut values[at..].as_chunks_mut().0[0]
 }
 
 /// A number whose order among integers is that of the bfloat16 number; its own inverse.

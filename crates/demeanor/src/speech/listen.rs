@@ -315,7 +315,7 @@ impl Listener {
         voice.level_db = ((10.0 * (power + 1e-12).log10()) as f32).clamp(SILENCE_DB, 20.0);
         voice.is_speaking = self.detector.is_speaking();
         let every = (self.settings.read_every.as_millis() as u64 / 50).max(1);
-        if !voice.is_speaking || (self.worked / STEP as u64) % every != 0 {
+        if !voice.is_speaking || !(self.worked / STEP as u64).is_multiple_of(every) {
             return Ok(());
         }
         let Some(going) = self.detector.going_on() else { return Ok(()) };
