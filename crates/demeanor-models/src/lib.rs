@@ -64,7 +64,8 @@ pub fn all() -> &'static [BuiltIn] {
     &[
         #[cfg(feature = "face")]
         built_in!(Face, "face-v1"),
-        // #[cfg(feature = "speech")] built_in!(Speech, "speech-v1"),
+        #[cfg(feature = "speech")]
+        built_in!(Speech, "speech-v1"),
     ]
 }
 

@@ -29,3 +29,4 @@ pub mod produce;
 pub mod evaluate;
 pub mod metrics;
 pub mod report;
+pub mod together;

@@ -6,6 +6,7 @@ use demeanor::Emotion;
 
 use crate::evaluate::{FaceReport, SpeechReport};
 use crate::metrics::{ClassMetrics, Metrics, RunMetrics, Spread};
+use crate::together::{BaselineReport, FusionReport};
 
 /// A part of 1 as percent with one digit.
 fn percent(part: f64) -> String {
@@ -132,6 +133,50 @@ pub fn speech(report: &SpeechReport) -> String {
         class_table(per_class),
         confusion_table(&labels(per_class), confusion)
     );
+    text
+}
+
+/// What fusion is worth, as text.
+pub fn fusion(report: &FusionReport) -> String {
+    let mut text = format!(
+        "synthetic pairs of pictures ({} split, {}) and clips of held-out speakers ({}), seed {}: {} pairs\n",
+        report.split, report.face_model, report.speech_model, report.seed, report.fused.samples
+    );
+    for (name, metrics) in [("face alone", &report.face), ("voice alone", &report.speech), ("fused", &report.fused)] {
+        let _ = writeln!(
+            text,
+            "  {name:<12} accuracy {}, unweighted average recall {}, calibration error {} %",
+            spread(&metrics.accuracy),
+            spread(&metrics.uar),
+            percent(metrics.ece)
+        );
+    }
+    let _ = write!(
+        text,
+        "\nfused, of synthetic pairs; rows: labelled; columns: read as\n{}",
+        confusion_table(&labels(&report.fused.per_class), &report.fused.confusion)
+    );
+    text
+}
+
+/// What baselines are worth, as text.
+pub fn baselines(report: &BaselineReport) -> String {
+    let mut text = format!(
+        "{}, speakers held out, baselines of strength {}, seed {}\n\n  {:<9} {:>5} {:>8}   {:<16} {:<16} gain\n",
+        report.model, report.strength, report.seed, "of", "clips", "seconds", "UAR without", "UAR with"
+    );
+    for row in &report.rows {
+        let _ = writeln!(
+            text,
+            "  {:<9} {:>5} {:>8.1}   {:<16} {:<16} {}",
+            row.of,
+            row.clips,
+            row.seconds,
+            spread(&row.without),
+            spread(&row.with),
+            spread(&row.gain)
+        );
+    }
     text
 }
 

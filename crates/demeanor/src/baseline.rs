@@ -39,6 +39,28 @@ impl Baseline {
         self.count = self.count.saturating_add(1);
     }
 
+    /// The scores corrected by a baseline of mixed expressions rather than of rest: over a while a person shows each
+    /// emotion about as often as the others, so what their mean has too much of is taken off and what it has too little of
+    /// is added. `strength` as in [`Baseline::correct`].
+    ///
+    /// # Errors
+    /// As [`Baseline::correct`].
+    pub fn level(&self, scores: &Scores, strength: f32) -> Result<Scores> {
+        if self.count == 0 {
+            return Ok(*scores);
+        }
+        let even = 1.0 / scores.iter().count() as f32;
+        let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
+        let mut count = 0;
+        for (emotion, score) in scores.iter() {
+            let mean = (self.sums[emotion.index()] / f64::from(self.count)) as f32;
+            let factor = if self.labels[emotion.index()] { even / mean.max(FLOOR) } else { 1.0 };
+            pairs[count] = (emotion, score * factor.clamp(1.0 / LIMIT, LIMIT).powf(strength.clamp(0.0, 1.0)));
+            count += 1;
+        }
+        Scores::from_weights(&pairs[..count])
+    }
+
     /// How many scores were taken in.
     pub fn count(&self) -> u32 {
         self.count
@@ -121,6 +143,17 @@ mod tests {
                 assert!((out.of(e) - other.of(e)).abs() < 0.02, "{e}");
             }
         }
+    }
+
+    #[test]
+    fn a_mean_of_all_expressions_is_levelled() {
+        let mut baseline = Baseline::new();
+        baseline.learn(&scores(&[(Emotion::Sad, 0.7)]));
+        baseline.learn(&scores(&[(Emotion::Sad, 0.5), (Emotion::Happy, 0.2)]));
+        let now = scores(&[(Emotion::Sad, 0.4), (Emotion::Happy, 0.3)]);
+        assert_eq!(now.top().0, Emotion::Sad);
+        assert_eq!(baseline.level(&now, 1.0).unwrap().top().0, Emotion::Happy);
+        assert_eq!(baseline.level(&now, 0.0).unwrap().top().0, Emotion::Sad);
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use demeanor::fuse::FuseSettings;
 use demeanor_models::Sense;
 use demeanor_train::data::Split;
 use demeanor_train::data::faces::{FaceSet, LoadOptions};
 use demeanor_train::data::speech::SpeechSet;
 use demeanor_train::data::splits::Protocol;
 use demeanor_train::evaluate::{self, NoiseTest};
-use demeanor_train::report;
+use demeanor_train::{report, together};
 use serde::Serialize;
 
 use crate::model;
@@ -27,6 +28,8 @@ pub struct Args {
 enum Command {
     Face(Face),
     Speech(Speech),
+    Fusion(Fusion),
+    Baseline(Baseline),
 }
 
 /// Measures a face model on a split of pictures, with and without twins
@@ -72,7 +75,7 @@ struct Speech {
     protocol: Protocol,
     /// The models of the runs: BASE/fold0/model.safetensors or BASE-fold0.safetensors and so on (random0 for the random
     /// protocol); or one model file, which reads every clip and must not have been trained on any
-    #[arg(long, value_name = "BASE|FILE", default_value = "runs/speech-v1")]
+    #[arg(long, value_name = "BASE|FILE", default_value = "crates/demeanor-models/speech-v1")]
     model: PathBuf,
     /// Add white noise to each clip, so many dB under it
     #[arg(long, value_name = "SNR_DB", allow_negative_numbers = true, value_parser = decibels)]
@@ -83,6 +86,67 @@ struct Speech {
     /// One JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Measures fusion on synthetic pairs: clips of held-out speakers with pictures of the same label
+///
+/// No recordings of faces and voices together are read: the pairs are synthetic, their senses err independently, and the
+/// figure is an upper bound of what fusion gives in use. With --json one object: {"pairs": "synthetic pairs",
+/// "face_model", "speech_model", "split", "seed", "face", "speech", "fused"}, the last three as in `eval speech`.
+#[derive(Debug, clap::Args)]
+struct Fusion {
+    /// Pictures: fer2013.csv, icml_face_data.csv, or a folder SPLIT/EMOTION/*.png
+    #[arg(value_name = "PICTURES")]
+    pictures: PathBuf,
+    /// Recordings: a folder of RAVDESS, or a table with speakers
+    #[arg(value_name = "RECORDINGS")]
+    recordings: PathBuf,
+    /// The split that pictures are drawn from: validation or test
+    #[arg(long, default_value = "test")]
+    split: Split,
+    /// A face model file, or the name of a built-in model [default: the newest built-in face model]
+    #[arg(long, value_name = "FILE")]
+    face_model: Option<PathBuf>,
+    /// The speech models of the five speaker folds, as in `eval speech`
+    #[arg(long, value_name = "BASE", default_value = "crates/demeanor-models/speech-v1")]
+    speech_models: PathBuf,
+    /// Seed of the pairing
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures what a speaker's own baseline is worth, with speakers held out
+///
+/// Some clips of each held-out speaker make a baseline (neutral and calm ones, or any); the scores of the other clips are
+/// corrected by it. With --json one object: {"model", "seed", "strength", "rows": [{"of", "clips", "seconds", "without",
+/// "with", "gain"}]}, the last three as {"mean", "sd"} of the unweighted average recall over the folds.
+#[derive(Debug, clap::Args)]
+struct Baseline {
+    /// A folder of RAVDESS, or a table with speakers
+    #[arg(value_name = "RECORDINGS")]
+    recordings: PathBuf,
+    /// The speech models of the five speaker folds, as in `eval speech`
+    #[arg(long, value_name = "BASE", default_value = "crates/demeanor-models/speech-v1")]
+    model: PathBuf,
+    /// How strongly scores are corrected, 0 to 1
+    #[arg(long, value_name = "PART", default_value_t = 1.0, value_parser = part)]
+    strength: f32,
+    /// Seed of the choice of clips
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn part(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
 }
 
 fn decibels(text: &str) -> Result<f32, String> {
@@ -96,6 +160,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.command {
         Command::Face(args) => face(args),
         Command::Speech(args) => speech(args),
+        Command::Fusion(args) => fusion(args),
+        Command::Baseline(args) => baseline(args),
     }
 }
 
@@ -133,6 +199,24 @@ fn speech(args: Speech) -> anyhow::Result<Outcome> {
     let title = format!("{}, {} protocol", found.model, found.protocol);
     plot(args.plot.as_deref(), || report::confusion_svg(&title, &labels, &found.metrics.confusion))?;
     print(&found, args.json, || report::speech(&found))
+}
+
+fn fusion(args: Fusion) -> anyhow::Result<Outcome> {
+    let face = model::bytes(args.face_model.as_deref(), Sense::Face)?;
+    model::face(args.face_model.as_deref())?;
+    let speech = evaluate::run_models(&args.speech_models, Protocol::Speaker)?;
+    let clips = SpeechSet::load(&args.recordings)?;
+    let pictures = FaceSet::load(&args.pictures, &LoadOptions::default())?;
+    let settings = FuseSettings::default();
+    let found = together::fusion(&face, &pictures, args.split, &speech, &clips, &settings, args.seed)?;
+    print(&found, args.json, || report::fusion(&found))
+}
+
+fn baseline(args: Baseline) -> anyhow::Result<Outcome> {
+    let models = evaluate::run_models(&args.model, Protocol::Speaker)?;
+    let set = SpeechSet::load(&args.recordings)?;
+    let found = together::baseline(&models, &set, args.strength, args.seed)?;
+    print(&found, args.json, || report::baselines(&found))
 }
 
 fn print(found: &impl Serialize, json: bool, text: impl FnOnce() -> String) -> anyhow::Result<Outcome> {

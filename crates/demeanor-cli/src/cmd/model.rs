@@ -57,7 +57,8 @@ fn list(json: bool) -> anyhow::Result<Outcome> {
     for model in demeanor_models::all() {
         let (header, _) = demeanor::model::read(model.bytes).with_context(|| format!("the built-in {}", model.name))?;
         let metrics = metrics(model);
-        let accuracy = metrics["test"]["accuracy"].as_f64();
+        // of a held-out split, or the mean over folds of held-out speakers
+        let accuracy = metrics["test"]["accuracy"].as_f64().or(metrics["speaker"]["accuracy"]["mean"].as_f64());
         if json {
             let line = json!({
                 "name": model.name, "sense": model.sense.name(), "bytes": model.bytes.len(), "labels": header.labels,
