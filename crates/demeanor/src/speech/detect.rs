@@ -1,12 +1,15 @@
 //! Where in a stream of sound somebody speaks: utterances with their start and end. What is not speech gets no estimate.
 //!
-//! Every 16 ms two questions are asked:
+//! Every 16 ms three questions are asked:
 //! 1. Is there a voice? earshot, a small network, answers (0 to 1). It hears the sound at a steady level: a gain brings
 //!    the loudest sample of the last seconds to 0.2, because what it says of noise and of quiet voices depends on level.
 //! 2. Is it music? Instruments hold their notes, so the peaks of their spectrum stand still; the harmonics of a voice
 //!    glide. The steadiness of a frame is the part of its energy between 300 and 4000 Hz that lies in peaks which keep
 //!    their bin (15.6 Hz wide) for 176 ms: 0.05 to 0.45 for speech, 0.6 to 0.95 for instruments. Where its mean over half
 //!    a second is above a threshold, there is no voice, whatever the network says. Singing of held notes is music too.
+//! 3. Is it noise? The spectrum of white noise is flat: the geometric mean of the power between 300 and 4000 Hz is 0.56 of
+//!    the arithmetic mean (the power of a bin is exponentially distributed: e to the minus Euler's constant); a voice's is
+//!    0.3 at most over half a second, for its energy is in harmonics. Above a threshold there is no voice.
 //!
 //! An utterance begins where the score reaches `begin` and ends where it stays under `hold` for `pause`. Time is counted
 //! in samples, the buffers have a fixed size, and utterances do not depend on the pieces in which samples arrive.
@@ -54,6 +57,8 @@ pub struct VoiceSettings {
     pub hold: f32,
     /// The steadiness above which sound is music, 0 to 1.
     pub steady: f32,
+    /// The flatness of the spectrum above which sound is noise, 0 to 1.
+    pub flat: f32,
     /// A voice shorter than this is no utterance, in seconds.
     pub shortest_s: f32,
     /// A pause longer than this ends an utterance, in seconds; at most 5.
@@ -70,6 +75,7 @@ impl Default for VoiceSettings {
             begin: 0.5,
             hold: 0.4,
             steady: 0.5,
+            flat: 0.45,
             shortest_s: 0.25,
             pause_s: 0.5,
             margin_s: 0.15,
@@ -110,9 +116,9 @@ pub struct VoiceDetector {
     kept_from: u64,
     /// Whole steps that were heard.
     steps: u64,
-    /// Score and steadiness of the last steps; the newest steadiness is `STILL / 2` steps older than the newest score.
+    /// Score and spectrum of the last steps; the newest spectrum is `STILL / 2` steps older than the newest score.
     scores: VecDeque<f32>,
-    steadiness: VecDeque<f32>,
+    shapes: VecDeque<Shape>,
     /// The score of the newest step that is decided; 0 where there is music.
     score: f32,
     current: Option<Current>,
@@ -133,11 +139,12 @@ impl VoiceDetector {
     /// # Errors
     /// [`ErrorKind::Setting`] when a setting is out of its range.
     pub fn new(settings: VoiceSettings) -> Result<Self> {
-        let VoiceSettings { begin, hold, steady, shortest_s, pause_s, margin_s, longest_s } = settings;
+        let VoiceSettings { begin, hold, steady, flat, shortest_s, pause_s, margin_s, longest_s } = settings;
         for (name, value, low, high) in [
             ("begin", begin, 0.0, 1.0),
             ("hold", hold, 0.0, begin),
             ("steady", steady, 0.0, 1.0),
+            ("flat", flat, 0.0, 1.0),
             ("shortest_s", shortest_s, 0.0, longest_s),
             ("pause_s", pause_s, 0.0, 5.0),
             ("margin_s", margin_s, 0.0, 1.0),
@@ -159,7 +166,7 @@ impl VoiceDetector {
             kept_from: 0,
             steps: 0,
             scores: VecDeque::with_capacity(2 * DELAY),
-            steadiness: VecDeque::with_capacity(2 * DELAY),
+            shapes: VecDeque::with_capacity(2 * DELAY),
             score: 0.0,
             current: None,
             last_end: 0,
@@ -232,7 +239,7 @@ impl VoiceDetector {
         let mut step = [0f32; STEP];
         step.copy_from_slice(&self.kept[at..at + STEP]);
         self.steps += 1;
-        let steadiness = self.peaks.hear(&step)?;
+        let shape = self.peaks.hear(&step)?;
         let loudest = step.iter().fold(0f32, |top, s| top.max(s.abs()));
         let forgotten = 0.5f32.powf(STEP as f32 / RATE.0 as f32 / PEAK_HALF_LIFE_S);
         self.peak = (self.peak * forgotten).max(loudest).max(TARGET_PEAK / MAX_GAIN);
@@ -240,7 +247,7 @@ impl VoiceDetector {
         self.scores.push_back(self.voice.predict_f32(&step));
         // The first answers are of steps before the stream.
         if self.steps > u64::from(STILL) / 2 {
-            self.steadiness.push_back(steadiness);
+            self.shapes.push_back(shape);
         }
         if self.steps <= DELAY as u64 {
             return Ok(());
@@ -249,18 +256,20 @@ impl VoiceDetector {
         // The step that can be decided now, and what lies around it.
         let now = self.steps - 1 - DELAY as u64;
         let before = REACH.min(now as usize);
-        let (mut sum, mut count) = (0.0, 0);
-        for (score, steadiness) in self.scores.iter().zip(&self.steadiness).take(before + 1 + REACH) {
+        let (mut steadiness, mut flatness, mut count) = (0.0, 0.0, 0.0);
+        for (score, shape) in self.scores.iter().zip(&self.shapes).take(before + 1 + REACH) {
             if *score >= self.settings.hold {
-                sum += steadiness;
-                count += 1;
+                steadiness += shape.steadiness;
+                flatness += shape.log_flatness;
+                count += 1.0;
             }
         }
-        let music = count > 0 && sum / count as f32 > self.settings.steady;
-        self.score = if music { 0.0 } else { self.scores.get(before).copied().unwrap_or(0.0) };
+        let music = count > 0.0 && steadiness / count > self.settings.steady;
+        let noise = count > 0.0 && (flatness / count).exp() > self.settings.flat;
+        self.score = if music || noise { 0.0 } else { self.scores.get(before).copied().unwrap_or(0.0) };
         if before == REACH {
             self.scores.pop_front();
-            self.steadiness.pop_front();
+            self.shapes.pop_front();
         }
 
         let steps = |seconds: f32| (seconds * RATE.0 as f32 / STEP as f32) as u64;
@@ -323,7 +332,16 @@ impl VoiceDetector {
     }
 }
 
-/// The part of energy in spectral peaks that stand still.
+/// What the spectrum of a step is like.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    /// The part of its energy in spectral peaks that stand still.
+    steadiness: f32,
+    /// The logarithm of the geometric over the arithmetic mean of its power; 0 for a flat spectrum.
+    log_flatness: f32,
+}
+
+/// Follows the peaks of the spectrum.
 struct Peaks {
     fft: Arc<dyn RealToComplex<f32>>,
     window: Vec<f32>,
@@ -356,8 +374,8 @@ impl Peaks {
         }
     }
 
-    /// Hears a step; gives the steadiness of the step `STILL / 2` steps ago.
-    fn hear(&mut self, step: &[f32; STEP]) -> Result<f32> {
+    /// Hears a step; gives the shape of the step `STILL / 2` steps ago.
+    fn hear(&mut self, step: &[f32; STEP]) -> Result<Shape> {
         self.sound.copy_within(STEP.., 0);
         self.sound[FFT - STEP..].copy_from_slice(step);
         for ((out, sample), weight) in self.frame.iter_mut().zip(&self.sound).zip(&self.window) {
@@ -366,7 +384,7 @@ impl Peaks {
         self.fft
             .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
             .map_err(|e| Error::new(ErrorKind::Shape, "a transform of 1024 points failed").with_source(e))?;
-        let Some((mut power, mut peaks)) = self.past.pop_front() else { return Ok(0.0) };
+        let Some((mut power, mut peaks)) = self.past.pop_front() else { return Ok(Shape::default()) };
         for (power, bin) in power.iter_mut().zip(&self.spectrum[BINS]) {
             *power = bin.re * bin.re + bin.im * bin.im;
         }
@@ -382,16 +400,21 @@ impl Peaks {
             *still = if near { still.saturating_add(1) } else { 0 };
         }
         self.past.push_back((power, peaks));
-        let Some((power, peaks)) = self.past.front() else { return Ok(0.0) };
+        let Some((power, peaks)) = self.past.front() else { return Ok(Shape::default()) };
         let steady = |k: usize| peaks[k] && self.still[k] >= STILL;
-        let (mut held, mut whole) = (0.0, 0.0);
+        let (mut held, mut whole, mut logs) = (0.0, 0.0, 0.0);
         for (k, p) in power.iter().enumerate() {
             whole += p;
+            logs += p.max(f32::MIN_POSITIVE).ln();
             if steady(k) || (k > 0 && steady(k - 1)) || (k + 1 < power.len() && steady(k + 1)) {
                 held += p;
             }
         }
-        Ok(if whole > 0.0 { held / whole } else { 0.0 })
+        if whole <= 0.0 {
+            return Ok(Shape::default());
+        }
+        let count = power.len() as f32;
+        Ok(Shape { steadiness: held / whole, log_flatness: logs / count - (whole / count).ln() })
     }
 }
 
