@@ -12,6 +12,8 @@ pub mod recipe;
 pub mod engine;
 pub mod layout;
 pub mod native;
+#[cfg(feature = "burn")]
+pub mod burn_engine;
 
 pub mod loss;
 pub mod optimise;

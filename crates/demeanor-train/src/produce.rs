@@ -67,6 +67,7 @@ impl FromStr for Device {
 /// [`ErrorKind::Shape`] when the layers do not fit each other.
 pub fn engine(recipe: &Recipe, device: Device) -> Result<Box<dyn Engine>> {
     let (layers, input) = (&recipe.network, recipe.input_shape());
+    #[cfg(not(all(feature = "burn", feature = "vulkan")))]
     let absent = |feature: &str| {
         Error::new(
             ErrorKind::Setting,
@@ -75,7 +76,13 @@ pub fn engine(recipe: &Recipe, device: Device) -> Result<Box<dyn Engine>> {
     };
     match device {
         Device::Cpu => Ok(Box::new(NativeEngine::new(layers, input)?)),
+        #[cfg(feature = "burn")]
+        Device::Burn => Ok(Box::new(crate::burn_engine::BurnEngine::flex(layers, input)?)),
+        #[cfg(not(feature = "burn"))]
         Device::Burn => Err(absent("burn")),
+        #[cfg(feature = "vulkan")]
+        Device::Vulkan => Ok(Box::new(crate::burn_engine::BurnEngine::vulkan(layers, input)?)),
+        #[cfg(not(feature = "vulkan"))]
         Device::Vulkan => Err(absent("vulkan")),
     }
 }
