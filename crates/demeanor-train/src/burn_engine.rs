@@ -146,7 +146,7 @@ impl Engine for BurnEngine {
 fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let failed = |e: String| Error::new(ErrorKind::Setting, format!("the device failed: {e}"));
     let data = tensor.try_into_data().map_err(|e| failed(format!("{e:?}")))?;
-    data.into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))
+    data.try_into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))
 }
 
 /// A feature map `[count, channels, height, width]` with the true width of each example, if they differ.

@@ -9,11 +9,11 @@ pub mod augment;
 
 pub mod recipe;
 
+#[cfg(feature = "burn")]
+pub mod burn_engine;
 pub mod engine;
 pub mod layout;
 pub mod native;
-#[cfg(feature = "burn")]
-pub mod burn_engine;
 
 pub mod loss;
 pub mod optimise;

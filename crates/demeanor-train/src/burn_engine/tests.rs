@@ -42,7 +42,10 @@ fn batch(count: usize, [channels, height, width]: [usize; 3], widths: Vec<usize>
 }
 
 /// Networks that together have every layer in every form, with their largest input and the true widths of a batch.
-fn networks() -> Vec<(&'static str, Vec<Layer>, [usize; 3], Vec<usize>)> {
+/// Name, layers, input, and true widths of a batch.
+type Case = (&'static str, Vec<Layer>, [usize; 3], Vec<usize>);
+
+fn networks() -> Vec<Case> {
     let paper_face = Recipe::parse(include_str!("../../../../recipes/face-paper.toml")).unwrap().network;
     let v1_face = Recipe::parse(include_str!("../../../../recipes/face-v1.toml")).unwrap().network;
     let paper_speech = Recipe::parse(include_str!("../../../../recipes/speech-paper.toml")).unwrap().network;
