@@ -102,6 +102,37 @@ fn a_recipe_and_pictures_become_a_model() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_goes_on_as_if_nothing_had_been() {
+    const EPOCHS: [&str; 2] = ["--epochs", "60"];
+    let folder = folder("interrupt");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_demeanor"))
+        .args(["train", "face", "--recipe"])
+        .arg(folder.join("recipe.toml"))
+        .arg("--data")
+        .arg(folder.join("data"))
+        .arg("--out")
+        .arg(folder.join("cut"))
+        .args(EPOCHS)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let log = folder.join("cut/log.jsonl");
+    while fs::read_to_string(&log).map_or(0, |l| l.lines().count()) < 3 && run.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    assert_eq!(run.wait().unwrap().code(), Some(2), "60 epochs were over before the interrupt");
+    assert!(!folder.join("cut/model.safetensors").exists());
+    let rest = train(&folder, "cut", &[&EPOCHS[..], &["--resume"]].concat());
+    assert!(rest.status.success(), "{}", said(&rest));
+    assert!(train(&folder, "whole", &EPOCHS).status.success());
+    let model = |name: &str| fs::read(folder.join(name).join("model.safetensors")).unwrap();
+    assert!(model("cut") == model("whole"), "the resumed run gives another model");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let folder = folder("wrong");

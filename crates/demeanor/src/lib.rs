@@ -30,3 +30,8 @@ pub mod error;
 pub use emotion::{Emotion, Reading, Scores};
 pub use error::{Error, ErrorKind, Result};
 pub use input::{Audio, Frame, Hz, PixelLayout, Region};
+
+/// The example of the README is compiled with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
