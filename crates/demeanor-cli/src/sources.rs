@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::terminal::{self, Outcome};
+
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -22,6 +24,44 @@ impl Source {
             Source::File { path, .. } => path.display().to_string(),
         }
     }
+}
+
+/// Reads each source that the arguments name. `work` says whether something was read in it; what it could not read is
+/// reported and does not stop the others, while its outer error ends the command.
+///
+/// # Errors
+/// The outer ones of `work`.
+pub fn each(
+    arguments: &[PathBuf],
+    extensions: &[&str],
+    things: &str,
+    mut work: impl FnMut(&Source) -> anyhow::Result<anyhow::Result<bool>>,
+) -> anyhow::Result<Outcome> {
+    let (mut read, mut failed) = (false, false);
+    for argument in arguments {
+        let found = match find(argument, extensions, things) {
+            Ok(found) => found,
+            Err(error) => {
+                terminal::problem(format_args!("{error:#}"));
+                failed = true;
+                continue;
+            }
+        };
+        for source in found {
+            match work(&source)? {
+                Ok(any) => read |= any,
+                Err(error) => {
+                    terminal::problem(format_args!("{}: {error:#}", source.name()));
+                    failed = true;
+                }
+            }
+        }
+    }
+    Ok(match (failed, read) {
+        (true, _) => Outcome::Failed,
+        (false, true) => Outcome::Read,
+        (false, false) => Outcome::Nothing,
+    })
 }
 
 /// The sources that one argument names, in a fixed order. `-` is stdin; a folder is walked (links to folders are not

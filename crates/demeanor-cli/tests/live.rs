@@ -1,68 +1,28 @@
 //! `demeanor live` and `demeanor demo`: played at their own pace, with devices that go away.
 
-#[path = "../../demeanor/tests/seeded/mod.rs"]
-mod seeded;
+mod films;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-const VOICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/demo-voice.wav");
-const PORTRAIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/portrait.png");
-
 /// A folder with models.
 fn folder() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("live");
-        fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join("face.safetensors"), seeded::face()).expect("a face model");
-        fs::write(folder.join("speech.safetensors"), seeded::speech()).expect("a speech model");
-        folder
-    })
+    FOLDER.get_or_init(|| films::folder("live"))
 }
 
 /// A film of two seconds; `None`, said aloud, where there is no ffmpeg.
 fn film() -> Option<&'static PathBuf> {
     static FILM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let film = FILM.get_or_init(|| {
-        let there = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if !there.is_ok_and(|s| s.success()) {
-            return None;
-        }
-        let film = folder().join("film.mkv");
-        let made = Command::new("ffmpeg")
-            .args([
-                "-loglevel",
-                "error",
-                "-nostdin",
-                "-y",
-                "-loop",
-                "1",
-                "-i",
-                PORTRAIT,
-                "-i",
-                VOICE,
-                "-r",
-                "30",
-                "-t",
-                "2",
-            ])
-            .args([
-                "-vf",
-                "scale=640:-2,crop=640:480:0:0",
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-pix_fmt",
-                "yuv420p",
-            ])
-            .arg(&film)
-            .status();
-        assert!(made.is_ok_and(|s| s.success()));
-        Some(film)
+        films::ffmpeg_is_there().then(|| {
+            let source = ["-loop", "1", "-i", films::PORTRAIT, "-i", films::VOICE, "-r", "30", "-t", "2"];
+            let picture = ["-vf", "scale=640:-2,crop=640:480:0:0"];
+            let codec = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
+            films::film(folder().join("film.mkv"), &[&source[..], &picture, &codec].concat())
+        })
     });
     if film.is_none() {
         eprintln!("skipped: there is no ffmpeg");
@@ -73,8 +33,7 @@ fn film() -> Option<&'static PathBuf> {
 fn demeanor(command: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_demeanor"));
     program.arg(command).stdin(Stdio::null());
-    program.arg("--face-model").arg(folder().join("face.safetensors"));
-    program.arg("--speech-model").arg(folder().join("speech.safetensors"));
+    films::with_models(&mut program, folder());
     program
 }
 

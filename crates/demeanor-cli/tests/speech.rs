@@ -2,71 +2,33 @@
 //!
 //! The model's weights are drawn from a fixed sequence: what it says means nothing, where and how it says it does.
 
-use std::f32::consts::TAU;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod program;
 
-use demeanor::model::{self, Header, InputRecipe, Tensors};
-use demeanor::nn::{Dense, Layer, spec};
+use std::f32::consts::TAU;
+use std::path::{Path, PathBuf};
+
+use demeanor::model::InputRecipe;
+use demeanor::nn::{Dense, Layer};
 use demeanor::speech::prepare::{Features, Level, SpeechRecipe};
 use demeanor::{Emotion, Hz};
+use program::Run;
 use serde_json::Value;
 
-/// What a run of the program gave.
-#[derive(Debug)]
-struct Run {
-    status: i32,
-    out: String,
-    err: String,
-}
-
-impl Run {
-    fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    /// Fails unless the run ended with this status and said this on stderr; and never may it have panicked.
-    fn ends(&self, status: i32, says: &str) -> &Self {
-        assert!(!self.err.contains("panicked"), "{self:#?}");
-        assert_eq!(self.status, status, "{self:#?}");
-        assert!(self.err.contains(says), "expected \"{says}\" in {self:#?}");
-        self
-    }
-}
-
-fn program(folder: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_demeanor"));
-    command.current_dir(folder).stdin(Stdio::null()).env("NO_COLOR", "1").args(["speech", "--model", "m.safetensors"]);
-    command.args(arguments.split_whitespace());
-    command
+fn speech(arguments: &str) -> String {
+    format!("speech --model m.safetensors {arguments}")
 }
 
 fn run(folder: &Path, arguments: &str) -> Run {
-    finished(program(folder, arguments).output().unwrap())
+    program::run(folder, &speech(arguments))
 }
 
 fn run_with(folder: &Path, arguments: &str, input: &[u8]) -> Run {
-    let mut command = program(folder, arguments);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // the program may refuse its input before it has read it all
-    let _ = child.stdin.take().unwrap().write_all(input);
-    finished(child.wait_with_output().unwrap())
-}
-
-fn finished(output: Output) -> Run {
-    Run {
-        status: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    program::run_with(folder, &speech(arguments), input)
 }
 
 /// An empty folder with a model in it.
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("speech-{name}"));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = program::folder(&format!("speech-{name}"));
     std::fs::write(folder.join("m.safetensors"), speech_model()).unwrap();
     folder
 }
@@ -89,28 +51,7 @@ fn speech_model() -> Vec<u8> {
         deviation: Vec::new(),
     });
     let network = vec![Layer::MeanMax, Layer::Dense(Dense { units: 8, relu: false })];
-    let mut tensors = Tensors::new();
-    let mut state = 1u32;
-    for (name, shape) in spec::tensors(&network, input.shape()).unwrap() {
-        let count = shape.iter().product();
-        let values = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1u32 << 24) as f32 * 0.2 - 0.1
-        });
-        tensors.insert(name, &shape, values.take(count).collect()).unwrap();
-    }
-    let header = Header {
-        format: model::FORMAT,
-        name: "test-v1".to_owned(),
-        input,
-        labels: Emotion::RAVDESS.to_vec(),
-        network,
-        temperature: 1.0,
-        licence: "CC0-1.0".to_owned(),
-        recipe: String::new(),
-        sha256: String::new(),
-    };
-    model::write(&header, &tensors).unwrap()
+    program::drawn_model(input, network, &Emotion::RAVDESS, 0.1)
 }
 
 /// The two synthetic voices of the repository: mono at 16 kHz.

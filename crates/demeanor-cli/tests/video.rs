@@ -1,7 +1,6 @@
 //! `demeanor video` on films that ffmpeg makes: outputs, and what films have wrong with them.
 
-#[path = "../../demeanor/tests/seeded/mod.rs"]
-mod seeded;
+mod films;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,15 +17,10 @@ struct Stage {
 fn stage() -> Option<&'static Stage> {
     static STAGE: OnceLock<Option<Stage>> = OnceLock::new();
     let stage = STAGE.get_or_init(|| {
-        let there = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if !there.is_ok_and(|s| s.success()) {
+        if !films::ffmpeg_is_there() {
             return None;
         }
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("video");
-        fs::create_dir_all(&folder).expect("a folder for films");
-        fs::write(folder.join("face.safetensors"), seeded::face()).expect("a face model");
-        fs::write(folder.join("speech.safetensors"), seeded::speech()).expect("a speech model");
-        let stage = Stage { folder };
+        let stage = Stage { folder: films::folder("video") };
         // a portrait that moves, with a tone
         stage.film(
             "face.mp4",
@@ -34,9 +28,9 @@ fn stage() -> Option<&'static Stage> {
                 "-loop",
                 "1",
                 "-i",
-                PORTRAIT,
+                films::PORTRAIT,
                 "-i",
-                VOICE,
+                films::VOICE,
                 "-filter_complex",
                 "[0:v]scale=480:480,pad=1000:480:(ow-iw)/2:0:gray,crop=640:480:180+60*sin(t*2):0[v]",
                 "-map",
@@ -65,9 +59,6 @@ fn stage() -> Option<&'static Stage> {
     stage.as_ref()
 }
 
-const VOICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/demo-voice.wav");
-const PORTRAIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/portrait.png");
-
 impl Stage {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
@@ -75,22 +66,13 @@ impl Stage {
 
     /// Makes a film with ffmpeg.
     fn film(&self, name: &str, args: &[&str]) -> PathBuf {
-        let path = self.path(name);
-        let done = Command::new("ffmpeg")
-            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
-            .args(args)
-            .arg(&path)
-            .output()
-            .expect("ffmpeg runs");
-        assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
-        path
+        films::film(self.path(name), args)
     }
 
     fn command(&self, film: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_demeanor"));
         command.arg("video").arg(film).args(args).current_dir(&self.folder);
-        command.arg("--face-model").arg(self.path("face.safetensors"));
-        command.arg("--speech-model").arg(self.path("speech.safetensors"));
+        films::with_models(&mut command, &self.folder);
         command
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use demeanor::face::net::FaceModel;
 use demeanor::face::prepare::{FaceInput, prepare_into};
-use demeanor::model::{self, InputRecipe};
+use demeanor::model::{self, Header, InputRecipe};
 use demeanor::speech::net::SpeechModel;
 use demeanor::speech::prepare::{Preparer, SpeechInput};
 use demeanor::speech::resample::resample;
@@ -234,18 +234,35 @@ pub fn speech(
     protocol: Protocol,
     noise: Option<NoiseTest>,
 ) -> Result<SpeechReport> {
-    if models.len() != RUNS {
-        return Err(Error::new(
-            ErrorKind::Data,
-            format!("{} models for the {RUNS} runs of the {protocol} protocol", models.len()),
-        ));
-    }
+    expect_runs(models, protocol)?;
     let mut tally = Tally::default();
     for (run, model) in models.iter().enumerate() {
         let fold = set.fold(protocol, run)?;
         tally.run(model, set, &fold.test, noise.as_ref(), &fold.train)?;
     }
     tally.report(protocol.name(), noise)
+}
+
+/// Refuses another number of models than a protocol has runs.
+pub(crate) fn expect_runs(models: &[Vec<u8>], protocol: Protocol) -> Result<()> {
+    if models.len() == RUNS {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Data, format!("{} models for the {RUNS} runs of the {protocol} protocol", models.len())))
+}
+
+/// A model's header, and its scores of those clips that are labelled with an emotion that it has, each with its place.
+pub(crate) fn known_scores(
+    model: &[u8],
+    set: &SpeechSet,
+    clips: &[usize],
+    noise: Option<&NoiseTest>,
+    voices: &[usize],
+) -> Result<(Header, Vec<(usize, Scores)>)> {
+    let header = SpeechModel::load(model)?.header().clone();
+    let known: Vec<usize> = clips.iter().copied().filter(|&i| header.labels.contains(&set.clips[i].emotion)).collect();
+    let scores = speech_scores(model, set, &known, noise, voices)?;
+    Ok((header, known.into_iter().zip(scores).collect()))
 }
 
 /// Evaluates one model on every clip of a set: for recordings that it was not trained on.
@@ -277,14 +294,11 @@ impl Tally {
         noise: Option<&NoiseTest>,
         voices: &[usize],
     ) -> Result<()> {
-        let header = SpeechModel::load(model)?.header().clone();
-        let known: Vec<usize> =
-            test.iter().copied().filter(|&i| header.labels.contains(&set.clips[i].emotion)).collect();
+        let (header, known) = known_scores(model, set, test, noise, voices)?;
         self.left_out += test.len() - known.len();
-        let scores = speech_scores(model, set, &known, noise, voices)?;
         let mut confusion = Confusion::new(&header.labels);
-        for (&i, scores) in known.iter().zip(&scores) {
-            let clip = &set.clips[i];
+        for (i, scores) in &known {
+            let clip = &set.clips[*i];
             confusion.add_scores(clip.emotion, scores)?;
             if let Some(sex) = clip.sex {
                 let count = self.by_sex.entry(sex).or_default();

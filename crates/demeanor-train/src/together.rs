@@ -11,6 +11,7 @@ use std::time::Duration;
 use demeanor::baseline::Baseline;
 use demeanor::face::net::FaceModel;
 use demeanor::fuse::{Evidence, FuseSettings, fuse, nearest};
+use demeanor::model::Header;
 use demeanor::{Emotion, Error, ErrorKind, Result, Scores};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
@@ -18,9 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::faces::FaceSet;
 use crate::data::speech::SpeechSet;
-use crate::data::splits::{Protocol, RUNS};
+use crate::data::splits::Protocol;
 use crate::data::{Split, stream};
-use crate::evaluate::{face_scores, speech_scores};
+use crate::evaluate::{expect_runs, face_scores, known_scores};
 use crate::metrics::{Confusion, RunMetrics, Spread};
 
 /// Clips of each speaker that no baseline is tested on: the most that a baseline is made of.
@@ -95,28 +96,26 @@ pub fn fusion(
     settings: &FuseSettings,
     seed: u64,
 ) -> Result<FusionReport> {
-    five(speech)?;
+    expect_runs(speech, Protocol::Speaker)?;
     let face_model = FaceModel::load(face)?.header().clone();
     let mut by_label: BTreeMap<Emotion, Vec<usize>> = BTreeMap::new();
     for i in pictures.indices(split) {
         by_label.entry(pictures.pictures[i].emotion).or_default().push(i);
     }
-    let labels = demeanor::speech::net::SpeechModel::load(&speech[0])?.header().labels.clone();
     let of_face = |e: Emotion| if face_model.labels.contains(&e) { Some(e) } else { nearest(e) };
     let mut parts: [Vec<Confusion>; 3] = Default::default();
     let mut name = String::new();
     for (run, model) in speech.iter().enumerate() {
         let fold = clips.fold(Protocol::Speaker, run)?;
-        let known: Vec<usize> =
-            fold.test.iter().copied().filter(|&i| labels.contains(&clips.clips[i].emotion)).collect();
-        let voices = speech_scores(model, clips, &known, None, &[])?;
-        if name.is_empty() {
-            name = demeanor::speech::net::SpeechModel::load(model)?.header().name.clone();
+        let (header, voices) = known_scores(model, clips, &fold.test, None, &[])?;
+        let labels = header.labels;
+        if run == 0 {
+            name = header.name;
         }
         let mut random = stream(seed, 0x7061_6972, run as u64);
-        let mut chosen = Vec::with_capacity(known.len());
-        for &i in &known {
-            let emotion = clips.clips[i].emotion;
+        let mut chosen = Vec::with_capacity(voices.len());
+        for (i, _) in &voices {
+            let emotion = clips.clips[*i].emotion;
             let of_label = of_face(emotion).and_then(|e| by_label.get(&e)).filter(|p| !p.is_empty());
             let Some(of_label) = of_label else {
                 return Err(Error::new(ErrorKind::Data, format!("the {split} split has no picture for {emotion}")));
@@ -125,8 +124,8 @@ pub fn fusion(
         }
         let seen = face_scores(face, pictures, &chosen)?;
         let mut confusions = [(); 3].map(|()| Confusion::new(&labels));
-        for ((&i, voice), seen) in known.iter().zip(&voices).zip(&seen) {
-            let truth = clips.clips[i].emotion;
+        for ((i, voice), seen) in voices.iter().zip(&seen) {
+            let truth = clips.clips[*i].emotion;
             let now = |scores: Scores| Evidence { scores, age: Duration::ZERO, quality: 1.0 };
             let fused = fuse(Some(&now(*seen)), Some(&now(*voice)), settings)?
                 .ok_or_else(|| Error::new(ErrorKind::Data, "nothing was fused"))?;
@@ -163,22 +162,23 @@ fn over(scores: &Scores, labels: &[Emotion]) -> Result<Scores> {
 /// # Errors
 /// Those of reading; [`ErrorKind::Data`] when there are not five models or speakers have too few clips.
 pub fn baseline(models: &[Vec<u8>], set: &SpeechSet, strength: f32, seed: u64) -> Result<BaselineReport> {
-    five(models)?;
-    let labels = demeanor::speech::net::SpeechModel::load(&models[0])?.header().labels.clone();
-    let name = demeanor::speech::net::SpeechModel::load(&models[0])?.header().name.clone();
+    expect_runs(models, Protocol::Speaker)?;
+    let mut header = None;
     // scores of each clip by the model that has not heard its speaker
-    let mut folds: Vec<BTreeMap<String, Vec<(usize, Scores)>>> = Vec::new();
+    let mut folds: Vec<BTreeMap<String, Clips>> = Vec::new();
     for (run, model) in models.iter().enumerate() {
-        let fold = set.fold(Protocol::Speaker, run)?;
-        let known: Vec<usize> = fold.test.iter().copied().filter(|&i| labels.contains(&set.clips[i].emotion)).collect();
-        let scores = speech_scores(model, set, &known, None, &[])?;
-        let mut speakers: BTreeMap<String, Vec<(usize, Scores)>> = BTreeMap::new();
-        for (i, scores) in known.into_iter().zip(scores) {
+        let (of_run, scores) = known_scores(model, set, &set.fold(Protocol::Speaker, run)?.test, None, &[])?;
+        let mut speakers: BTreeMap<String, Clips> = BTreeMap::new();
+        for (i, scores) in scores {
             let speaker = set.clips[i].speaker.clone().unwrap_or_default();
             speakers.entry(speaker).or_default().push((i, scores));
         }
         folds.push(speakers);
+        header.get_or_insert(of_run);
     }
+    let Some(Header { labels, name, .. }) = header else {
+        return Err(Error::new(ErrorKind::Data, "there are no models"));
+    };
     let mut rows = Vec::new();
     for of in ["resting", "mixed"] {
         let resting = of == "resting";
@@ -250,11 +250,4 @@ fn divide(set: &SpeechSet, clips: &Clips, resting: bool, random: &mut impl Rng) 
         ));
     }
     Ok((pool, tested))
-}
-
-fn five(models: &[Vec<u8>]) -> Result<()> {
-    if models.len() == RUNS {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Data, format!("{} speech models for the {RUNS} speaker folds", models.len())))
 }

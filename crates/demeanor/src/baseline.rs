@@ -46,19 +46,8 @@ impl Baseline {
     /// # Errors
     /// As [`Baseline::correct`].
     pub fn level(&self, scores: &Scores, strength: f32) -> Result<Scores> {
-        if self.count == 0 {
-            return Ok(*scores);
-        }
         let even = 1.0 / scores.iter().count() as f32;
-        let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
-        let mut count = 0;
-        for (emotion, score) in scores.iter() {
-            let mean = (self.sums[emotion.index()] / f64::from(self.count)) as f32;
-            let factor = if self.labels[emotion.index()] { even / mean.max(FLOOR) } else { 1.0 };
-            pairs[count] = (emotion, score * factor.clamp(1.0 / LIMIT, LIMIT).powf(strength.clamp(0.0, 1.0)));
-            count += 1;
-        }
-        Scores::from_weights(&pairs[..count])
+        self.scaled(scores, strength, |emotion| even / self.mean(emotion).max(FLOOR))
     }
 
     /// How many scores were taken in.
@@ -72,28 +61,38 @@ impl Baseline {
     /// # Errors
     /// None with scores that sum to 1, as all [`Scores`] do.
     pub fn correct(&self, scores: &Scores, strength: f32) -> Result<Scores> {
-        if self.count == 0 {
-            return Ok(*scores);
-        }
-        let mean = |e: Emotion| (self.sums[e.index()] / f64::from(self.count)) as f32;
         let is_rest = |e: Emotion| matches!(e, Emotion::Neutral | Emotion::Calm);
-        let rest: f32 = scores.iter().map(|(e, _)| if is_rest(e) { mean(e) } else { 0.0 }).sum();
+        let rest: f32 = scores.iter().map(|(e, _)| if is_rest(e) { self.mean(e) } else { 0.0 }).sum();
         let others = scores.iter().filter(|&(e, _)| !is_rest(e)).count().max(1) as f32;
         // who already reads as neutral at rest is not pulled anywhere
         let wanted_rest = RESTING_NEUTRAL.max(rest);
-        let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
-        let mut count = 0;
-        for (emotion, score) in scores.iter() {
-            let factor = if !self.labels[emotion.index()] {
-                1.0
-            } else if is_rest(emotion) {
+        self.scaled(scores, strength, |emotion| {
+            if is_rest(emotion) {
                 // neutral and calm keep their relation
                 wanted_rest / rest.max(FLOOR)
             } else {
                 let wanted = (1.0 - wanted_rest) / others;
                 // only what the resting face shows too much of is taken off
-                (wanted.max(FLOOR) / mean(emotion).max(FLOOR)).min(1.0)
-            };
+                (wanted.max(FLOOR) / self.mean(emotion).max(FLOOR)).min(1.0)
+            }
+        })
+    }
+
+    /// The mean score of an emotion; 0 where nothing was learnt.
+    fn mean(&self, emotion: Emotion) -> f32 {
+        (self.sums[emotion.index()] / f64::from(self.count.max(1))) as f32
+    }
+
+    /// The scores, each times the factor of its emotion to the power of `strength`; emotions that were not learnt, and all
+    /// where nothing was, stay as they are.
+    fn scaled(&self, scores: &Scores, strength: f32, factor: impl Fn(Emotion) -> f32) -> Result<Scores> {
+        if self.count == 0 {
+            return Ok(*scores);
+        }
+        let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
+        let mut count = 0;
+        for (emotion, score) in scores.iter() {
+            let factor = if self.labels[emotion.index()] { factor(emotion) } else { 1.0 };
             pairs[count] = (emotion, score * factor.clamp(1.0 / LIMIT, LIMIT).powf(strength.clamp(0.0, 1.0)));
             count += 1;
         }

@@ -84,60 +84,32 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let mut annotator = args.annotate.as_deref().map(Annotator::new).transpose()?;
     let mut out = terminal::out();
     let coloured = terminal::coloured();
-    let (mut read, mut failed) = (false, false);
-    for path in &args.paths {
-        let found = match sources::find(path, EXTENSIONS, "pictures") {
+    sources::each(&args.paths, EXTENSIONS, "pictures", |source| {
+        let name = source.name();
+        let (picture, faces) = match Picture::read(source).and_then(|p| reader.read(&p).map(|faces| (p, faces))) {
             Ok(found) => found,
-            Err(error) => {
-                terminal::problem(format_args!("{error:#}"));
-                failed = true;
-                continue;
-            }
+            Err(error) => return Ok(Err(error)),
         };
-        for source in found {
-            let name = source.name();
-            let picture = match Picture::read(&source) {
-                Ok(picture) => picture,
-                Err(error) => {
-                    terminal::problem(format_args!("{name}: {error:#}"));
-                    failed = true;
-                    continue;
-                }
-            };
-            let faces = match reader.read(&picture) {
-                Ok(faces) => faces,
-                Err(error) => {
-                    terminal::problem(format_args!("{name}: {error:#}"));
-                    failed = true;
-                    continue;
-                }
-            };
-            read |= !faces.is_empty();
-            if args.json {
-                let (width, height) = (picture.width(), picture.height());
-                serde_json::to_writer(&mut out, &PictureLine { file: &name, width, height, faces: &faces })?;
-                writeln!(out)?;
-            } else {
-                for (index, face) in faces.iter().enumerate() {
-                    writeln!(out, "{}", line(&name, index, faces.len(), face, coloured))?;
-                }
-            }
-            // line by line, so that a reader of a pipe need not wait, and notes stand where they belong
-            out.flush()?;
-            if faces.is_empty() {
-                terminal::warn(format_args!(
-                    "{name}: no face found; --whole reads a picture that is a face already, --min-face finds smaller ones"
-                ));
-            }
-            if let Some(annotator) = &mut annotator {
-                annotator.write(&source, picture, &faces)?;
+        if args.json {
+            let (width, height) = (picture.width(), picture.height());
+            serde_json::to_writer(&mut out, &PictureLine { file: &name, width, height, faces: &faces })?;
+            writeln!(out)?;
+        } else {
+            for (index, face) in faces.iter().enumerate() {
+                writeln!(out, "{}", line(&name, index, faces.len(), face, coloured))?;
             }
         }
-    }
-    Ok(match (failed, read) {
-        (true, _) => Outcome::Failed,
-        (false, true) => Outcome::Read,
-        (false, false) => Outcome::Nothing,
+        // line by line, so that a reader of a pipe need not wait, and notes stand where they belong
+        out.flush()?;
+        if faces.is_empty() {
+            terminal::warn(format_args!(
+                "{name}: no face found; --whole reads a picture that is a face already, --min-face finds smaller ones"
+            ));
+        }
+        if let Some(annotator) = &mut annotator {
+            annotator.write(source, picture, &faces)?;
+        }
+        Ok(Ok(!faces.is_empty()))
     })
 }
 

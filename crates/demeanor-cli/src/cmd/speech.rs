@@ -118,31 +118,9 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         channels: usize::from(args.channels),
         encoding,
     });
-    let (mut read, mut failed) = (false, false);
-    for path in &args.paths {
-        let found = match sources::find(path, EXTENSIONS, "sound files") {
-            Ok(found) => found,
-            Err(error) => {
-                terminal::problem(format_args!("{error:#}"));
-                failed = true;
-                continue;
-            }
-        };
-        for source in found {
-            match reader.read_recording(&args, &source, raw) {
-                Ok(found) => read |= found,
-                Err(error) if terminal::is_closed_pipe(&error) => return Err(error),
-                Err(error) => {
-                    terminal::problem(format_args!("{}: {error:#}", source.name()));
-                    failed = true;
-                }
-            }
-        }
-    }
-    Ok(match (failed, read) {
-        (true, _) => Outcome::Failed,
-        (false, true) => Outcome::Read,
-        (false, false) => Outcome::Nothing,
+    sources::each(&args.paths, EXTENSIONS, "sound files", |source| match reader.read_recording(&args, source, raw) {
+        Err(error) if terminal::is_closed_pipe(&error) => Err(error),
+        found => Ok(found),
     })
 }
 

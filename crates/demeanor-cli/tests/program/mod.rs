@@ -90,13 +90,18 @@ pub fn folder_with(name: &str, names: &[&str]) -> PathBuf {
 pub fn face_model() -> Vec<u8> {
     let input = InputRecipe::Face(FaceRecipe { size: 24, scaling: Scaling::Standardise, margin: 0.0 });
     let network = vec![Layer::Flatten, Layer::Dense(Dense { units: 7, relu: false })];
+    drawn_model(input, network, &Emotion::FER, 0.05)
+}
+
+/// A model whose weights are drawn from a fixed sequence, from `-size` to `size`.
+pub fn drawn_model(input: InputRecipe, network: Vec<Layer>, labels: &[Emotion], size: f32) -> Vec<u8> {
     let mut tensors = Tensors::new();
     let mut state = 1u32;
     for (name, shape) in spec::tensors(&network, input.shape()).unwrap() {
         let count = shape.iter().product();
         let values = std::iter::repeat_with(|| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1u32 << 24) as f32 * 0.1 - 0.05
+            (state >> 8) as f32 / (1u32 << 24) as f32 * (2.0 * size) - size
         });
         tensors.insert(name, &shape, values.take(count).collect()).unwrap();
     }
@@ -104,7 +109,7 @@ pub fn face_model() -> Vec<u8> {
         format: model::FORMAT,
         name: "test-v1".to_owned(),
         input,
-        labels: Emotion::FER.to_vec(),
+        labels: labels.to_vec(),
         network,
         temperature: 1.0,
         licence: "CC0-1.0".to_owned(),
