@@ -1,10 +1,14 @@
-//! After warm-up, seeing a frame or hearing a window allocates nothing in the networks.
+//! After warm-up, seeing a frame and hearing a window allocate nothing: neither detection nor preparation nor networks.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use demeanor::face::detect::{DetectSettings, Detector};
+use demeanor::face::prepare::{FaceInput, FaceRecipe, Scaling, prepare_into};
 use demeanor::model::Tensors;
 use demeanor::nn::{Layer, Network, Stream, spec};
+use demeanor::speech::prepare::{Features, Level, Preparer, SpeechInput, SpeechRecipe};
+use demeanor::{Frame, Hz, PixelLayout, Region};
 
 /// The system's allocator, counting what this thread asks of it.
 struct Counting;
@@ -114,6 +118,86 @@ fn a_step_of_a_stream_allocates_nothing() {
         stream.reset();
     });
     assert_eq!(count, 0);
+}
+
+/// Noise of a seed in blocks of a few pixels: plenty of windows that pass some stages.
+fn noise(seed: u32, width: usize, height: usize) -> Vec<u8> {
+    (0..width * height * 3)
+        .map(|i| {
+            let (x, y) = ((i / 3 % width / 7) as u32, (i / 3 / width / 5) as u32);
+            let mut v = seed ^ x.wrapping_mul(0x9E37_79B9) ^ y.wrapping_mul(0x85EB_CA6B);
+            v ^= v >> 15;
+            v = v.wrapping_mul(0x2C1B_3C6D);
+            (v >> 13) as u8
+        })
+        .collect()
+}
+
+#[test]
+fn a_warm_detector_allocates_nothing() {
+    for settings in [DetectSettings::default(), DetectSettings::live()] {
+        let mut detector = Detector::frontal().unwrap();
+        let (mut regions, mut detections) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
+        let area = Region { x: 100.0, y: 50.0, width: 300.0, height: 250.0 };
+        for seed in 0..4 {
+            let pixels = noise(seed, 640, 480);
+            let frame = Frame::new(&pixels, 640, 480, PixelLayout::Rgb8).unwrap();
+            let count = allocations(|| {
+                detector.detect(&frame, &settings, &mut regions).unwrap();
+                detector.detections(&frame, &settings, &mut detections).unwrap();
+                detector.detect_within(&frame, &area, &settings, &mut regions).unwrap();
+            });
+            assert!(seed == 0 || count == 0, "{count} allocations at frame {seed}");
+        }
+    }
+}
+
+#[test]
+fn preparing_a_face_allocates_nothing() {
+    let pixels = noise(1, 640, 480);
+    for (scaling, size) in [(Scaling::Standardise, 48), (Scaling::Unit, 32), (Scaling::MinMax, 64)] {
+        let recipe = FaceRecipe { size, scaling, margin: 0.1 };
+        let mut input = FaceInput::new(&recipe);
+        let frame = Frame::new(&pixels, 640, 480, PixelLayout::Rgb8).unwrap();
+        let count = allocations(|| {
+            for side in [200.0, 30.0, 470.0] {
+                let region = Region { x: 5.0, y: 7.0, width: side, height: side };
+                prepare_into(&frame, Some(&region), &mut input).unwrap();
+            }
+            prepare_into(&frame, None, &mut input).unwrap();
+        });
+        assert_eq!(count, 0, "{recipe:?}");
+    }
+}
+
+#[test]
+fn preparing_speech_allocates_nothing() {
+    let samples: Vec<f32> = (0..64_000).map(|i| (i as f32 * 0.05).sin() * (i as f32 * 3e-4).sin()).collect();
+    let mfcc = Features::Mfcc { bands: 40, coefficients: 13, deltas: 2 };
+    for features in [mfcc, Features::LogMel { bands: 64, floor: 1e-4 }] {
+        let recipe = SpeechRecipe {
+            rate: Hz(16_000),
+            trim_db: Some(30.0),
+            level: Level::Peak,
+            frame: 400,
+            hop: 160,
+            fft: 512,
+            features,
+            max_frames: 300,
+            mean: vec![],
+            deviation: vec![],
+        };
+        let mut preparer = Preparer::new(&recipe).unwrap();
+        let mut input = SpeechInput::new(&recipe);
+        preparer.prepare_into(&samples, &mut input).unwrap();
+        let count = allocations(|| {
+            // stretches of another length too
+            for length in [64_000, 16_000, 300] {
+                preparer.prepare_into(&samples[..length], &mut input).unwrap();
+            }
+        });
+        assert_eq!(count, 0, "{features:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Where in a stream of sound somebody speaks: utterances with their start and end. What is not speech gets no estimate.
 //!
-//! Every 16 ms three questions are asked:
+//! Every 16 ms four questions are asked:
 //! 1. Is there a voice? earshot, a small network, answers (0 to 1). It hears the sound at a steady level: a gain brings
 //!    the loudest sample of the last seconds to 0.2, because what it says of noise and of quiet voices depends on level.
 //! 2. Is it music? Instruments hold their notes, so the peaks of their spectrum stand still; the harmonics of a voice
@@ -10,6 +10,9 @@
 //! 3. Is it noise? The spectrum of white noise is flat: the geometric mean of the power between 300 and 4000 Hz is 0.56 of
 //!    the arithmetic mean (the power of a bin is exponentially distributed: e to the minus Euler's constant); a voice's is
 //!    0.3 at most over half a second, for its energy is in harmonics. Above a threshold there is no voice.
+//! 4. Is it a tone? A whistle, a ring or a hum puts nearly all of its energy between 80 and 4000 Hz into one peak; a voice
+//!    has harmonics, and holds a vowel that is nearly a sine for moments only. Where one peak has more than 0.97 of the
+//!    energy over half a second, there is no voice.
 //!
 //! An utterance begins where the score reaches `begin` and ends where it stays under `hold` for `pause`. Time is counted
 //! in samples, the buffers have a fixed size, and utterances do not depend on the pieces in which samples arrive.
@@ -33,6 +36,12 @@ const STEP: usize = 256;
 const FFT: usize = 1024;
 /// The bins of 300 to 4000 Hz.
 const BINS: std::ops::Range<usize> = 19..257;
+/// The bins of 80 to 4000 Hz, among which a tone is looked for.
+const WIDE: std::ops::Range<usize> = 5..257;
+/// Bins on each side of a tone's peak that its window spreads it to, glides included.
+const SPREAD: usize = 3;
+/// The part of the energy above which one peak is a tone.
+const LONE: f32 = 0.97;
 /// A peak has at least this many times the median power of the bins.
 const PEAK: f32 = 4.0;
 /// Steps for which a peak must stand still.
@@ -256,17 +265,19 @@ impl VoiceDetector {
         // The step that can be decided now, and what lies around it.
         let now = self.steps - 1 - DELAY as u64;
         let before = REACH.min(now as usize);
-        let (mut steadiness, mut flatness, mut count) = (0.0, 0.0, 0.0);
+        let (mut steadiness, mut flatness, mut lone, mut count) = (0.0, 0.0, 0.0, 0.0);
         for (score, shape) in self.scores.iter().zip(&self.shapes).take(before + 1 + REACH) {
             if *score >= self.settings.hold {
                 steadiness += shape.steadiness;
                 flatness += shape.log_flatness;
+                lone += shape.lone;
                 count += 1.0;
             }
         }
         let music = count > 0.0 && steadiness / count > self.settings.steady;
         let noise = count > 0.0 && (flatness / count).exp() > self.settings.flat;
-        self.score = if music || noise { 0.0 } else { self.scores.get(before).copied().unwrap_or(0.0) };
+        let tone = count > 0.0 && lone / count > LONE;
+        self.score = if music || noise || tone { 0.0 } else { self.scores.get(before).copied().unwrap_or(0.0) };
         if before == REACH {
             self.scores.pop_front();
             self.shapes.pop_front();
@@ -339,6 +350,8 @@ struct Shape {
     steadiness: f32,
     /// The logarithm of the geometric over the arithmetic mean of its power; 0 for a flat spectrum.
     log_flatness: f32,
+    /// The part of its energy in the highest peak.
+    lone: f32,
 }
 
 /// Follows the peaks of the spectrum.
@@ -352,15 +365,16 @@ struct Peaks {
     sorted: Vec<f32>,
     /// For how many steps each bin has been within one bin of a peak.
     still: Vec<u8>,
-    /// Power and peaks of the last steps, oldest first.
-    past: VecDeque<(Vec<f32>, Vec<bool>)>,
+    /// Power and peaks of the last steps, and the part of the energy in the highest peak, oldest first.
+    past: VecDeque<(Vec<f32>, Vec<bool>, f32)>,
 }
 
 impl Peaks {
     fn new() -> Self {
         let fft = RealFftPlanner::<f32>::new().plan_fft_forward(FFT);
         let step = std::f32::consts::TAU / FFT as f32;
-        let past = (0..=usize::from(STILL) / 2).map(|_| (vec![0.0; BINS.len()], vec![false; BINS.len()])).collect();
+        let past =
+            (0..=usize::from(STILL) / 2).map(|_| (vec![0.0; BINS.len()], vec![false; BINS.len()], 0.0)).collect();
         Peaks {
             window: (0..FFT).map(|n| 0.5 - 0.5 * (n as f32 * step).cos()).collect(),
             sound: vec![0.0; FFT],
@@ -384,7 +398,7 @@ impl Peaks {
         self.fft
             .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
             .map_err(|e| Error::new(ErrorKind::Shape, "a transform of 1024 points failed").with_source(e))?;
-        let Some((mut power, mut peaks)) = self.past.pop_front() else { return Ok(Shape::default()) };
+        let Some((mut power, mut peaks, _)) = self.past.pop_front() else { return Ok(Shape::default()) };
         for (power, bin) in power.iter_mut().zip(&self.spectrum[BINS]) {
             *power = bin.re * bin.re + bin.im * bin.im;
         }
@@ -399,8 +413,8 @@ impl Peaks {
             let near = peaks[k.saturating_sub(1)..(k + 2).min(peaks.len())].contains(&true);
             *still = if near { still.saturating_add(1) } else { 0 };
         }
-        self.past.push_back((power, peaks));
-        let Some((power, peaks)) = self.past.front() else { return Ok(Shape::default()) };
+        self.past.push_back((power, peaks, lone(&self.spectrum[WIDE])));
+        let Some((power, peaks, lone)) = self.past.front() else { return Ok(Shape::default()) };
         let steady = |k: usize| peaks[k] && self.still[k] >= STILL;
         let (mut held, mut whole, mut logs) = (0.0, 0.0, 0.0);
         for (k, p) in power.iter().enumerate() {
@@ -414,8 +428,24 @@ impl Peaks {
             return Ok(Shape::default());
         }
         let count = power.len() as f32;
-        Ok(Shape { steadiness: held / whole, log_flatness: logs / count - (whole / count).ln() })
+        Ok(Shape { steadiness: held / whole, log_flatness: logs / count - (whole / count).ln(), lone: *lone })
     }
+}
+
+/// The part of the energy that lies in the highest peak; 0 for silence.
+fn lone(spectrum: &[Complex<f32>]) -> f32 {
+    let power = |bin: &Complex<f32>| bin.re * bin.re + bin.im * bin.im;
+    let (mut top, mut most, mut whole) = (0, 0.0, 0.0);
+    for (k, bin) in spectrum.iter().enumerate() {
+        let power = power(bin);
+        whole += power;
+        if power > most {
+            (top, most) = (k, power);
+        }
+    }
+    let peak: f32 =
+        spectrum[top.saturating_sub(SPREAD)..(top + SPREAD + 1).min(spectrum.len())].iter().map(power).sum();
+    if whole > 0.0 { peak / whole } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -528,6 +558,25 @@ mod tests {
         ] {
             let found = utterances(&sound, &[5_000]);
             assert!(found.is_empty(), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_tone_of_any_pitch_is_not_found() {
+        let noise = noise(80_000);
+        for hz in [90.0, 120.0, 180.0, 250.0, 300.0, 310.0, 440.0, 700.0, 1_000.0, 2_500.0f32] {
+            for glide in [0.0, 0.02] {
+                let tone: Vec<f32> = (0..80_000)
+                    .map(|n| {
+                        let t = n as f32 / 16_000.0;
+                        // five times a second a little higher and lower
+                        let phase = std::f32::consts::TAU * hz * t + glide * hz / 5.0 * (31.4 * t).sin();
+                        0.3 * phase.sin() + 0.001 * noise[n]
+                    })
+                    .collect();
+                let found = utterances(&tone, &[5_000]);
+                assert!(found.is_empty(), "{hz} Hz, glide {glide}: {found:?}");
+            }
         }
     }
 

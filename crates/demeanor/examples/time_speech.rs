@@ -1,0 +1,60 @@
+//! Times the whole way from samples to outputs on this machine: `testdata/bench/speech.py` runs it beside librosa and
+//! PyTorch.
+//!
+//! `time_speech FOLDER HZ`: the folder holds `recipe.json` (how speech is prepared), `network.json` and
+//! `weights.safetensors` as for `time_network`, and `sound.bin` (mono f32, little-endian, at HZ). It answers stdin as
+//! `time_network` does; a run is resampling, preparation and the network.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use demeanor::input::{Audio, Hz};
+use demeanor::nn::Network;
+use demeanor::speech::prepare::{Preparer, SpeechInput, SpeechRecipe};
+use demeanor::speech::resample::Resampler;
+
+mod folder;
+
+struct Chain {
+    resampler: Resampler,
+    samples: Vec<f32>,
+    preparer: Preparer,
+    input: SpeechInput,
+    network: Network,
+}
+
+impl Chain {
+    fn run(&mut self, sound: &Audio<'_>) -> Result<&[f32], Box<dyn Error>> {
+        self.samples.clear();
+        self.resampler.push(sound, &mut self.samples)?;
+        self.resampler.finish(&mut self.samples)?;
+        self.preparer.prepare_into(&self.samples, &mut self.input)?;
+        Ok(self.network.run_steps(self.input.values(), self.input.frames())?)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let usage = "time_speech FOLDER HZ";
+    let folder = PathBuf::from(std::env::args().nth(1).ok_or(usage)?);
+    let rate = Hz(std::env::args().nth(2).ok_or(usage)?.parse()?);
+    let recipe: SpeechRecipe = serde_json::from_slice(&std::fs::read(folder.join("recipe.json"))?)?;
+    let (description, tensors) = folder::network(&folder)?;
+    let samples = folder::floats(&std::fs::read(folder.join("sound.bin"))?);
+    let sound = Audio::new(&samples, 1, rate)?;
+    let mut chain = Chain {
+        resampler: Resampler::new(rate, 1, recipe.rate)?,
+        samples: Vec::new(),
+        preparer: Preparer::new(&recipe)?,
+        input: SpeechInput::new(&recipe),
+        network: Network::new(&description.layers, description.input, &tensors)?,
+    };
+    folder::serve(
+        &mut chain,
+        |chain| Ok(chain.run(&sound)?.to_vec()),
+        |chain, _| {
+            black_box(chain.run(black_box(&sound))?);
+            Ok(())
+        },
+    )
+}
