@@ -78,6 +78,9 @@ fn what_cannot_be_measured_is_told() {
         ("eval face set --split best --model m.safetensors", "best"),
         ("eval speech set --model nowhere", "nowhere"),
         ("eval speech set --noise nan", "-60 to 120"),
+        ("eval speech set --noise 10 --noise-kind loud", "white, pink, brown, babble or music"),
+        ("eval speech set --noise-kind babble", "--noise"),
+        ("eval speech set --first 0", "0.05 to 600"),
         ("data check nowhere", "nowhere"),
     ] {
         run(&folder, arguments).ends(2, says);

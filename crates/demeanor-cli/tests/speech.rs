@@ -341,3 +341,25 @@ fn changed_bytes_never_make_it_panic() {
     assert!([0, 2].contains(&run.status), "{run:#?}");
     assert!(run.out.lines().count() > 20, "{run:#?}");
 }
+
+#[test]
+#[cfg(feature = "train")]
+fn a_model_is_measured_under_conditions() {
+    let folder = folder("eval");
+    let clips = folder.join("clips/happy");
+    std::fs::create_dir_all(&clips).unwrap();
+    for name in ["two_voices.wav", "voice.wav"] {
+        std::fs::copy(testdata(name), clips.join(name)).unwrap();
+    }
+    let eval = |options: &str| {
+        let found = program::run(&folder, &format!("eval speech clips --model m.safetensors --json {options}"));
+        found.ends(0, "").json().remove(0)
+    };
+    let plain = eval("");
+    assert_eq!((plain["samples"].as_u64(), plain.get("noise"), plain.get("first_s")), (Some(2), None, None));
+    for kind in ["white", "pink", "brown", "babble", "music"] {
+        let found = eval(&format!("--noise 10 --noise-kind {kind} --first 1.5"));
+        assert_eq!((found["noise"]["kind"].as_str(), found["noise"]["snr_db"].as_f64()), (Some(kind), Some(10.0)));
+        assert_eq!((found["samples"].as_u64(), found["first_s"].as_f64()), (Some(2), Some(1.5)), "{found}");
+    }
+}

@@ -14,7 +14,7 @@ use demeanor::{Audio, Emotion, Error, ErrorKind, Result, Scores};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::speech::{Noise, add_noise};
+use crate::augment::speech::{Noise, add_noise, first};
 use crate::data::Split;
 use crate::data::faces::FaceSet;
 use crate::data::speech::{RATE, Sex, SpeechSet};
@@ -151,10 +151,21 @@ pub struct NoiseTest {
 }
 
 impl NoiseTest {
-    /// White noise at a ratio in dB, with seed 0.
-    pub fn white(snr_db: f32) -> Self {
-        NoiseTest { kind: Noise::White, snr_db, seed: 0 }
+    /// Noise of another kind at a ratio in dB, with seed 0.
+    pub fn of(kind: Noise, snr_db: f32) -> Self {
+        NoiseTest { kind, snr_db, seed: 0 }
     }
+}
+
+/// What is done to every recording before it is read; nothing by default.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Conditions {
+    /// Noise that is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseTest>,
+    /// Only so many seconds are read, from where the voice begins (30 dB under the loudest frame).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_s: Option<f32>,
 }
 
 /// What speech models are worth under a protocol.
@@ -167,9 +178,9 @@ pub struct SpeechReport {
     /// Over the runs.
     #[serde(flatten)]
     pub metrics: RunMetrics,
-    /// The noise that was added, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub noise: Option<NoiseTest>,
+    /// What was done to the recordings.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// Accuracy on the clips of women and of men, where the set tells the sex.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub accuracy_by_sex: BTreeMap<Sex, f64>,
@@ -188,7 +199,7 @@ pub fn speech_scores(
     model: &[u8],
     set: &SpeechSet,
     indices: &[usize],
-    noise: Option<&NoiseTest>,
+    conditions: &Conditions,
     voices: &[usize],
 ) -> Result<Vec<Scores>> {
     let voices: Vec<&[f32]> = voices.iter().filter_map(|&i| set.clips.get(i)).map(|c| c.samples.as_slice()).collect();
@@ -207,7 +218,10 @@ pub fn speech_scores(
                     })?;
                     let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", clip.name)).with_source(e);
                     let mut samples = clip.samples.clone();
-                    if let Some(noise) = noise {
+                    if let Some(seconds) = conditions.first_s {
+                        first(&mut samples, (seconds * RATE.0 as f32) as usize);
+                    }
+                    if let Some(noise) = &conditions.noise {
                         let mut random = stream(noise.seed, 0x6e6f_6973, i as u64);
                         add_noise(&mut samples, noise.kind, noise.snr_db, &voices, &mut random);
                     }
@@ -232,15 +246,15 @@ pub fn speech(
     models: &[Vec<u8>],
     set: &SpeechSet,
     protocol: Protocol,
-    noise: Option<NoiseTest>,
+    conditions: &Conditions,
 ) -> Result<SpeechReport> {
     expect_runs(models, protocol)?;
     let mut tally = Tally::default();
     for (run, model) in models.iter().enumerate() {
         let fold = set.fold(protocol, run)?;
-        tally.run(model, set, &fold.test, noise.as_ref(), &fold.train)?;
+        tally.run(model, set, &fold.test, conditions, &fold.train)?;
     }
-    tally.report(protocol.name(), noise)
+    tally.report(protocol.name(), conditions)
 }
 
 /// Refuses another number of models than a protocol has runs.
@@ -256,12 +270,12 @@ pub(crate) fn known_scores(
     model: &[u8],
     set: &SpeechSet,
     clips: &[usize],
-    noise: Option<&NoiseTest>,
+    conditions: &Conditions,
     voices: &[usize],
 ) -> Result<(Header, Vec<(usize, Scores)>)> {
     let header = SpeechModel::load(model)?.header().clone();
     let known: Vec<usize> = clips.iter().copied().filter(|&i| header.labels.contains(&set.clips[i].emotion)).collect();
-    let scores = speech_scores(model, set, &known, noise, voices)?;
+    let scores = speech_scores(model, set, &known, conditions, voices)?;
     Ok((header, known.into_iter().zip(scores).collect()))
 }
 
@@ -269,11 +283,11 @@ pub(crate) fn known_scores(
 ///
 /// # Errors
 /// As [`speech_scores`]; [`ErrorKind::Data`] when no clip has a label of the model.
-pub fn speech_all(model: &[u8], set: &SpeechSet, noise: Option<NoiseTest>) -> Result<SpeechReport> {
+pub fn speech_all(model: &[u8], set: &SpeechSet, conditions: &Conditions) -> Result<SpeechReport> {
     let all: Vec<usize> = (0..set.clips.len()).collect();
     let mut tally = Tally::default();
-    tally.run(model, set, &all, noise.as_ref(), &all)?;
-    tally.report("all", noise)
+    tally.run(model, set, &all, conditions, &all)?;
+    tally.report("all", conditions)
 }
 
 /// Runs as they are read.
@@ -291,10 +305,10 @@ impl Tally {
         model: &[u8],
         set: &SpeechSet,
         test: &[usize],
-        noise: Option<&NoiseTest>,
+        conditions: &Conditions,
         voices: &[usize],
     ) -> Result<()> {
-        let (header, known) = known_scores(model, set, test, noise, voices)?;
+        let (header, known) = known_scores(model, set, test, conditions, voices)?;
         self.left_out += test.len() - known.len();
         let mut confusion = Confusion::new(&header.labels);
         for (i, scores) in &known {
@@ -313,7 +327,7 @@ impl Tally {
         Ok(())
     }
 
-    fn report(self, protocol: &str, noise: Option<NoiseTest>) -> Result<SpeechReport> {
+    fn report(self, protocol: &str, conditions: &Conditions) -> Result<SpeechReport> {
         let metrics = RunMetrics::of(&self.runs)?;
         if metrics.samples == 0 {
             return Err(Error::new(ErrorKind::Data, format!("no clip has a label of {}", self.name)));
@@ -322,7 +336,7 @@ impl Tally {
             model: self.name,
             protocol: protocol.to_string(),
             metrics,
-            noise,
+            conditions: *conditions,
             accuracy_by_sex: self.by_sex.into_iter().map(|(s, (n, right))| (s, right as f64 / n as f64)).collect(),
             left_out: self.left_out,
         })
@@ -473,8 +487,9 @@ mod tests {
         };
         let bytes = model(InputRecipe::Speech(recipe), &Emotion::RAVDESS, 2);
         let (set, models) = (speech_set(), vec![bytes.clone(); RUNS]);
-        for (protocol, noise) in [(Protocol::Speaker, None), (Protocol::Random, Some(NoiseTest::white(10.0)))] {
-            let report = speech(&models, &set, protocol, noise).unwrap();
+        let changed = Conditions { noise: Some(NoiseTest::of(Noise::Babble, 10.0)), first_s: Some(0.1) };
+        for (protocol, conditions) in [(Protocol::Speaker, Conditions::default()), (Protocol::Random, changed)] {
+            let report = speech(&models, &set, protocol, &conditions).unwrap();
             assert_eq!((report.metrics.runs, report.metrics.samples), (5, 80));
             assert_eq!(report.metrics.per_class[2].recall, 1.0);
             let json = serde_json::to_value(&report).unwrap();
@@ -488,8 +503,11 @@ mod tests {
             assert_eq!(back, report);
             assert!(crate::report::speech(&report).contains("5 runs, 80 clips"));
         }
-        assert_eq!(speech_all(&bytes, &set, None).unwrap().metrics.samples, 80);
-        assert_eq!(speech(&models[..2], &set, Protocol::Random, None).unwrap_err().kind(), ErrorKind::Data);
+        assert_eq!(speech_all(&bytes, &set, &Conditions::default()).unwrap().metrics.samples, 80);
+        assert_eq!(
+            speech(&models[..2], &set, Protocol::Random, &Conditions::default()).unwrap_err().kind(),
+            ErrorKind::Data
+        );
         let error = run_models(Path::new("nowhere"), Protocol::Speaker).unwrap_err().to_string();
         assert!(error.contains("nowhere-fold0.safetensors"), "{error}");
     }

@@ -100,7 +100,10 @@ pub fn faces(report: &FaceReport) -> String {
 pub fn speech(report: &SpeechReport) -> String {
     let RunMetrics { runs, samples, accuracy, uar, macro_f1, ece, per_class, confusion, .. } = &report.metrics;
     let mut text = format!("{}, {} protocol, {runs} runs, {samples} clips\n", report.model, report.protocol);
-    if let Some(noise) = &report.noise {
+    if let Some(seconds) = report.conditions.first_s {
+        let _ = writeln!(text, "the first {seconds} s of each voice");
+    }
+    if let Some(noise) = &report.conditions.noise {
         let _ = writeln!(text, "with {:?} noise at {} dB", noise.kind, noise.snr_db);
     }
     let _ = writeln!(

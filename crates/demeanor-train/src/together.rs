@@ -21,7 +21,7 @@ use crate::data::faces::FaceSet;
 use crate::data::speech::SpeechSet;
 use crate::data::splits::Protocol;
 use crate::data::{Split, stream};
-use crate::evaluate::{expect_runs, face_scores, known_scores};
+use crate::evaluate::{Conditions, expect_runs, face_scores, known_scores};
 use crate::metrics::{Confusion, RunMetrics, Spread};
 
 /// Clips of each speaker that no baseline is tested on: the most that a baseline is made of.
@@ -107,7 +107,7 @@ pub fn fusion(
     let mut name = String::new();
     for (run, model) in speech.iter().enumerate() {
         let fold = clips.fold(Protocol::Speaker, run)?;
-        let (header, voices) = known_scores(model, clips, &fold.test, None, &[])?;
+        let (header, voices) = known_scores(model, clips, &fold.test, &Conditions::default(), &[])?;
         let labels = header.labels;
         if run == 0 {
             name = header.name;
@@ -167,7 +167,8 @@ pub fn baseline(models: &[Vec<u8>], set: &SpeechSet, strength: f32, seed: u64) -
     // scores of each clip by the model that has not heard its speaker
     let mut folds: Vec<BTreeMap<String, Clips>> = Vec::new();
     for (run, model) in models.iter().enumerate() {
-        let (of_run, scores) = known_scores(model, set, &set.fold(Protocol::Speaker, run)?.test, None, &[])?;
+        let (of_run, scores) =
+            known_scores(model, set, &set.fold(Protocol::Speaker, run)?.test, &Conditions::default(), &[])?;
         let mut speakers: BTreeMap<String, Clips> = BTreeMap::new();
         for (i, scores) in scores {
             let speaker = set.clips[i].speaker.clone().unwrap_or_default();

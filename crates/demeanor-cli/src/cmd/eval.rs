@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use demeanor::fuse::FuseSettings;
 use demeanor_models::Sense;
+use demeanor_train::augment::speech::Noise;
 use demeanor_train::data::Split;
 use demeanor_train::data::faces::{FaceSet, LoadOptions};
 use demeanor_train::data::speech::SpeechSet;
 use demeanor_train::data::splits::Protocol;
-use demeanor_train::evaluate::{self, NoiseTest};
+use demeanor_train::evaluate::{self, Conditions, NoiseTest};
 use demeanor_train::{report, together};
 use serde::Serialize;
 
@@ -64,7 +65,8 @@ struct Face {
 ///
 /// Each run has a model of its own, which was not trained on the clips that it is tested with. With --json one object:
 /// {"model", "protocol", "runs", "samples", "accuracy": {"mean", "sd"}, "uar": {"mean", "sd"}, "macro_f1": {"mean", "sd"},
-/// "ece", "per_class": [{"emotion", "precision", "recall", "f1", "support"}], "confusion"}.
+/// "ece", "per_class": [{"emotion", "precision", "recall", "f1", "support"}], "confusion"}, and "noise" and "first_s" where
+/// they are asked for.
 #[derive(Debug, clap::Args)]
 struct Speech {
     /// A folder of recordings, or a table of them
@@ -77,9 +79,15 @@ struct Speech {
     /// protocol); or one model file, which reads every clip and must not have been trained on any
     #[arg(long, value_name = "BASE|FILE", default_value = "crates/demeanor-models/speech-v1")]
     model: PathBuf,
-    /// Add white noise to each clip, so many dB under it
+    /// Add noise to each clip, so many dB under it
     #[arg(long, value_name = "SNR_DB", allow_negative_numbers = true, value_parser = decibels)]
     noise: Option<f32>,
+    /// The kind of noise: white, pink, brown, babble (other voices of the run's training clips) or music
+    #[arg(long, value_name = "KIND", default_value = "white", requires = "noise")]
+    noise_kind: Noise,
+    /// Read only so many seconds of each clip, from where the voice begins
+    #[arg(long, value_name = "SECONDS", value_parser = beginning)]
+    first: Option<f32>,
     /// Write the confusion matrix as a picture too
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
@@ -149,6 +157,13 @@ fn part(text: &str) -> Result<f32, String> {
     }
 }
 
+fn beginning(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.05..=600.0).contains(&value) => Ok(value),
+        _ => Err("expected a number of seconds from 0.05 to 600".to_owned()),
+    }
+}
+
 fn decibels(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if (-60.0..=120.0).contains(&value) => Ok(value),
@@ -190,10 +205,10 @@ fn speech(args: Speech) -> anyhow::Result<Outcome> {
         evaluate::run_models(&args.model, args.protocol)?
     };
     let set = SpeechSet::load(&args.data)?;
-    let noise = args.noise.map(NoiseTest::white);
+    let conditions = Conditions { noise: args.noise.map(|db| NoiseTest::of(args.noise_kind, db)), first_s: args.first };
     let found = match models.as_slice() {
-        [model] => evaluate::speech_all(model, &set, noise)?,
-        models => evaluate::speech(models, &set, args.protocol, noise)?,
+        [model] => evaluate::speech_all(model, &set, &conditions)?,
+        models => evaluate::speech(models, &set, args.protocol, &conditions)?,
     };
     let labels: Vec<_> = found.metrics.per_class.iter().map(|c| c.emotion).collect();
     let title = format!("{}, {} protocol", found.model, found.protocol);

@@ -6,6 +6,9 @@
 //! the smooth equaliser (another microphone), and the masks of SpecAugment. This is the one deliberate exception to the
 //! rule that augmentation comes before preparation; nothing in use or in evaluation touches features.
 
+use std::cell::RefCell;
+
+use demeanor::speech::prepare::trim;
 use demeanor::{Error, ErrorKind, Result};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
@@ -47,6 +50,9 @@ pub struct SpeechAugment {
     pub crop_chance: f32,
     /// Shortest and longest part, in seconds, 0.1 to 60.
     pub crop_s: [f32; 2],
+    /// The chance that such a part is the beginning of the voice, not some part of it, 0 to 1: for models that must read
+    /// an utterance while it goes on.
+    pub crop_first: f32,
     /// Alpha of mixup's beta distribution (Zhang et al. 2018): two voices at once, and their targets. 0 for none.
     pub mixup: f32,
     /// The chance that a recording is mixed at all, where `mixup` is more than 0; 0 to 1.
@@ -83,6 +89,7 @@ impl Default for SpeechAugment {
             gain_db: 0.0,
             crop_chance: 0.0,
             crop_s: [1.5, 3.0],
+            crop_first: 0.0,
             mixup: 0.0,
             mix_chance: 1.0,
             mel_warp: 0.0,
@@ -146,6 +153,7 @@ impl SpeechAugment {
             ("reverb_chance", self.reverb_chance),
             ("noise_chance", self.noise_chance),
             ("crop_chance", self.crop_chance),
+            ("crop_first", self.crop_first),
             ("mix_chance", self.mix_chance),
         ];
         let amounts = [
@@ -218,7 +226,11 @@ impl SpeechAugment {
         }
         if draw(random, self.crop_chance) {
             let length = (between(self.crop_s, &mut || random.random()) * RATE) as usize;
-            crop(samples, length, random);
+            if random.random::<f32>() < self.crop_first {
+                first(samples, length);
+            } else {
+                crop(samples, length, random);
+            }
         }
         changed
     }
@@ -330,8 +342,22 @@ pub fn add_noise(samples: &mut [f32], kind: Noise, snr_db: f32, others: &[&[f32]
 
 /// Root mean square.
 fn level(samples: &[f32]) -> f32 {
-    let sum: f64 = samples.iter().map(|&s| f64::from(s) * f64::from(s)).sum();
-    (sum / samples.len().max(1) as f64).sqrt() as f32
+    (power(samples) / samples.len().max(1) as f64).sqrt() as f32
+}
+
+/// Sum of squares: in short pieces in single precision, for the sake of speed, and these in double precision.
+fn power(samples: &[f32]) -> f64 {
+    let piece = |piece: &[f32]| {
+        let mut lanes = [0.0_f32; 16];
+        let (whole, rest) = piece.as_chunks::<16>();
+        for chunk in whole {
+            for (lane, s) in lanes.iter_mut().zip(chunk) {
+                *lane += s * s;
+            }
+        }
+        f64::from(lanes.iter().sum::<f32>() + rest.iter().map(|s| s * s).sum::<f32>())
+    };
+    samples.chunks(1024).map(piece).sum()
 }
 
 fn normal(random: &mut impl Rng) -> f32 {
@@ -446,9 +472,9 @@ fn change_speed(samples: &[f32], factor: f32) -> Vec<f32> {
         .map(|i| {
             let at = i as f64 * f64::from(factor);
             let whole = at as usize;
-            let weights = &table[((at - whole as f64) * STEPS as f64).round() as usize];
+            let weights = &table[((at - whole as f64) * STEPS as f64 + 0.5) as usize];
             // Sample `whole` stands at `whole + HALF - 1` in the padded row.
-            padded[whole..].iter().zip(weights).map(|(s, w)| s * w).sum()
+            padded[whole..whole + 2 * HALF].iter().zip(weights).map(|(s, w)| s * w).sum()
         })
         .collect()
 }
@@ -529,9 +555,13 @@ fn reverberate(samples: &mut [f32], seconds: f32, direct_db: f32, random: &mut i
 
 /// The first `a.len()` samples of the convolution of two signals; nothing when a transform fails.
 fn convolve(a: &[f32], b: &[f32]) -> Vec<f32> {
+    thread_local! {
+        // keeps its tables, which take longer to compute than a transform
+        static PLANNER: RefCell<RealFftPlanner<f32>> = RefCell::new(RealFftPlanner::new());
+    }
     let size = (a.len() + b.len()).next_power_of_two();
-    let mut planner = RealFftPlanner::<f32>::new();
-    let (forward, inverse) = (planner.plan_fft_forward(size), planner.plan_fft_inverse(size));
+    let (forward, inverse) =
+        PLANNER.with_borrow_mut(|planner| (planner.plan_fft_forward(size), planner.plan_fft_inverse(size)));
     let spectrum = |signal: &[f32]| {
         let mut padded = signal.to_vec();
         padded.resize(size, 0.0);
@@ -549,13 +579,19 @@ fn convolve(a: &[f32], b: &[f32]) -> Vec<f32> {
     out
 }
 
+/// Keeps the first `length` samples from where the voice begins: 30 dB under the loudest frame.
+pub fn first(samples: &mut Vec<f32>, length: usize) {
+    let (begin, _) = trim(samples, 30.0);
+    samples.drain(..begin);
+    samples.truncate(length.max(1));
+}
+
 /// Keeps `length` samples; where there is a choice, only parts that hold at least a fifth of an even share of the power,
 /// so that no part is mere silence.
 fn crop(samples: &mut Vec<f32>, length: usize, random: &mut impl Rng) {
     if length == 0 || samples.len() <= length {
         return;
     }
-    let power = |part: &[f32]| part.iter().map(|s| f64::from(*s) * f64::from(*s)).sum::<f64>();
     let share = power(samples) * length as f64 / samples.len() as f64;
     for _ in 0..8 {
         let first = random.random_range(0..=samples.len() - length);

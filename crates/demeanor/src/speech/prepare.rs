@@ -17,8 +17,8 @@
 
 use std::sync::Arc;
 
-use realfft::num_complex::Complex;
-use realfft::{RealFftPlanner, RealToComplex};
+use rustfft::num_complex::Complex;
+use rustfft::{Fft, FftPlanner};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -197,11 +197,12 @@ pub struct Preparer {
     recipe: SpeechRecipe,
     window: Vec<f32>,
     gained: Vec<f32>,
-    fft: Arc<dyn RealToComplex<f32>>,
-    frame: Vec<f32>,
-    spectrum: Vec<Complex<f32>>,
+    fft: Arc<dyn Fft<f32>>,
+    /// Two frames, which one transform does at once: the first in the real parts, the second in the imaginary ones.
+    frames: Vec<Complex<f32>>,
     scratch: Vec<Complex<f32>>,
-    power: Vec<f32>,
+    /// The power spectra of both.
+    power: Vec<[f32; 2]>,
     mel: MelBank,
     /// `bands x coefficients`; empty for log-mel.
     cosines: Vec<f32>,
@@ -217,7 +218,7 @@ impl Preparer {
     /// [`ErrorKind::Setting`] when a setting of the recipe is out of its range.
     pub fn new(recipe: &SpeechRecipe) -> Result<Self> {
         recipe.check()?;
-        let fft = RealFftPlanner::<f32>::new().plan_fft_forward(recipe.fft);
+        let fft = FftPlanner::<f32>::new().plan_fft_forward(recipe.fft);
         let (bands, coefficients) = match recipe.features {
             Features::Mfcc { bands, coefficients, .. } => (bands, coefficients),
             Features::LogMel { bands, .. } => (bands, 0),
@@ -226,10 +227,9 @@ impl Preparer {
         Ok(Preparer {
             gained: window.clone(),
             window,
-            frame: vec![0.0; recipe.fft],
-            spectrum: fft.make_output_vec(),
-            scratch: fft.make_scratch_vec(),
-            power: vec![0.0; recipe.fft / 2 + 1],
+            frames: vec![Complex::default(); recipe.fft],
+            scratch: vec![Complex::default(); fft.get_inplace_scratch_len()],
+            power: vec![[0.0; 2]; recipe.fft / 2 + 1],
             mel: MelBank::new(recipe.rate, recipe.fft, bands),
             cosines: dct(bands, coefficients),
             bands: Vec::new(),
@@ -288,22 +288,18 @@ impl Preparer {
         match self.recipe.features {
             Features::LogMel { bands, floor } => {
                 values.resize(frames * bands, 0.0);
-                for (t, row) in values.chunks_exact_mut(bands).enumerate() {
-                    self.mel_frame(samples, t, row)?;
-                    for value in row {
-                        *value = log10(*value + floor);
-                    }
+                self.mel_frames(samples, values);
+                for value in values.iter_mut() {
+                    *value = log10(*value + floor);
                 }
             }
             Features::Mfcc { bands, coefficients, deltas } => {
                 let mut decibels = std::mem::take(&mut self.bands);
                 decibels.clear();
                 decibels.resize(frames * bands, 0.0);
-                for (t, row) in decibels.chunks_exact_mut(bands).enumerate() {
-                    self.mel_frame(samples, t, row)?;
-                    for value in row {
-                        *value = 10.0 * log10(value.max(LEAST_POWER));
-                    }
+                self.mel_frames(samples, &mut decibels);
+                for value in &mut decibels {
+                    *value = 10.0 * log10(value.max(LEAST_POWER));
                 }
                 let floor = decibels.iter().copied().fold(f32::NEG_INFINITY, f32::max) - DYNAMIC_DB;
                 let rows = self.recipe.rows();
@@ -326,28 +322,43 @@ impl Preparer {
         Ok(frames)
     }
 
-    /// The mel powers of frame `t`.
-    fn mel_frame(&mut self, samples: &[f32], t: usize, row: &mut [f32]) -> Result<()> {
+    /// The mel powers of as many frames as `rows` (`frames x bands`, frame by frame) has room for.
+    fn mel_frames(&mut self, samples: &[f32], rows: &mut [f32]) {
+        let bands = self.mel.spans.len();
+        for (pair, rows) in rows.chunks_mut(2 * bands).enumerate() {
+            self.frames.fill(Complex::default());
+            for part in 0..rows.len() / bands {
+                self.windowed(samples, 2 * pair + part, part);
+            }
+            self.fft.process_with_scratch(&mut self.frames, &mut self.scratch);
+            // Of z = x + i y, X[k] = (Z[k] + Z*[n - k]) / 2 and Y[k] = (Z[k] - Z*[n - k]) / 2i.
+            let ends = [&self.frames[..1], &self.frames[1..]];
+            let mirrored = ends[0].iter().chain(ends[1].iter().rev());
+            for ((power, z), m) in self.power.iter_mut().zip(&self.frames).zip(mirrored) {
+                let (x, y) = ([z.re + m.re, z.im - m.im], [z.im + m.im, m.re - z.re]);
+                *power = [0.25 * (x[0] * x[0] + x[1] * x[1]), 0.25 * (y[0] * y[0] + y[1] * y[1])];
+            }
+            self.mel.apply(&self.power, rows);
+        }
+    }
+
+    /// Puts frame `t` under its window into the real (part 0) or imaginary (part 1) numbers of the transform.
+    fn windowed(&mut self, samples: &[f32], t: usize, part: usize) {
         let lead = (self.recipe.fft - self.recipe.frame) / 2;
         // The window's first sample stands at `t * hop + lead - fft / 2`; what lies outside the sound is 0.
         let before = self.recipe.fft / 2 - lead;
         let first = (t * self.recipe.hop).saturating_sub(before);
         let skipped = (before + first).saturating_sub(t * self.recipe.hop).min(self.recipe.frame);
         let last = (t * self.recipe.hop + self.recipe.frame).saturating_sub(before).min(samples.len());
-        self.frame.fill(0.0);
         let sound = samples.get(first..last).unwrap_or_default();
         let window = &self.gained[skipped..];
-        for ((out, sample), weight) in self.frame[lead + skipped..].iter_mut().zip(sound).zip(window) {
-            *out = sample * weight;
+        for ((out, sample), weight) in self.frames[lead + skipped..].iter_mut().zip(sound).zip(window) {
+            if part == 0 {
+                out.re = sample * weight;
+            } else {
+                out.im = sample * weight;
+            }
         }
-        self.fft.process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch).map_err(|e| {
-            Error::new(ErrorKind::Shape, format!("a transform of {} points failed", self.recipe.fft)).with_source(e)
-        })?;
-        for (power, bin) in self.power.iter_mut().zip(&self.spectrum) {
-            *power = bin.re * bin.re + bin.im * bin.im;
-        }
-        self.mel.apply(&self.power, row);
-        Ok(())
     }
 }
 
@@ -484,11 +495,20 @@ impl MelBank {
         bank
     }
 
-    fn apply(&self, power: &[f32], row: &mut [f32]) {
+    /// The band powers of two frames, one behind the other in `rows`, or of the first alone.
+    fn apply(&self, power: &[[f32; 2]], rows: &mut [f32]) {
+        let (row, other) = rows.split_at_mut(self.spans.len());
         let mut weights = &self.weights[..];
-        for (out, &(first, count)) in row.iter_mut().zip(&self.spans) {
+        for (band, &(first, count)) in self.spans.iter().enumerate() {
             let (now, later) = weights.split_at(count);
-            *out = now.iter().zip(&power[first..]).map(|(w, p)| w * p).sum();
+            let mut sums = [0.0; 2];
+            for (w, p) in now.iter().zip(&power[first..]) {
+                sums = [sums[0] + w * p[0], sums[1] + w * p[1]];
+            }
+            row[band] = sums[0];
+            if let Some(out) = other.get_mut(band) {
+                *out = sums[1];
+            }
             weights = later;
         }
     }
