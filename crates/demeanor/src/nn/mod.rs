@@ -12,7 +12,7 @@ pub mod spec;
 mod conv;
 mod dense;
 mod gather;
-mod lanes;
+pub(crate) mod lanes;
 mod map;
 mod network;
 mod recurrent;

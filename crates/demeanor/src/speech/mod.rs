@@ -4,6 +4,7 @@ pub mod resample;
 
 pub mod detect;
 
+mod mel;
 pub mod prepare;
 
 pub mod net;

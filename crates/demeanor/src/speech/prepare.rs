@@ -15,14 +15,11 @@
 //!    with its first and last frame);
 //! 6. each row: minus `mean`, divided by `deviation`.
 
-use std::sync::Arc;
-
-use rustfft::num_complex::Complex;
-use rustfft::{Fft, FftPlanner};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::Hz;
+use crate::speech::mel::MelPowers;
 use crate::speech::resample::check_samples;
 
 /// How speech is prepared; a part of every speech model.
@@ -195,15 +192,7 @@ const LEAST_PEAK: f32 = 1e-9;
 /// Prepares speech; holds tables and buffers, so that after the first clips nothing is allocated.
 pub struct Preparer {
     recipe: SpeechRecipe,
-    window: Vec<f32>,
-    gained: Vec<f32>,
-    fft: Arc<dyn Fft<f32>>,
-    /// Two frames, which one transform does at once: the first in the real parts, the second in the imaginary ones.
-    frames: Vec<Complex<f32>>,
-    scratch: Vec<Complex<f32>>,
-    /// The power spectra of both.
-    power: Vec<[f32; 2]>,
-    mel: MelBank,
+    mel: MelPowers,
     /// `bands x coefficients`; empty for log-mel.
     cosines: Vec<f32>,
     /// `frames x bands`, of one clip.
@@ -218,23 +207,15 @@ impl Preparer {
     /// [`ErrorKind::Setting`] when a setting of the recipe is out of its range.
     pub fn new(recipe: &SpeechRecipe) -> Result<Self> {
         recipe.check()?;
-        let fft = FftPlanner::<f32>::new().plan_fft_forward(recipe.fft);
         let (bands, coefficients) = match recipe.features {
             Features::Mfcc { bands, coefficients, .. } => (bands, coefficients),
             Features::LogMel { bands, .. } => (bands, 0),
         };
-        let window = hamming(recipe.frame);
         Ok(Preparer {
-            gained: window.clone(),
-            window,
-            frames: vec![Complex::default(); recipe.fft],
-            scratch: vec![Complex::default(); fft.get_inplace_scratch_len()],
-            power: vec![[0.0; 2]; recipe.fft / 2 + 1],
-            mel: MelBank::new(recipe.rate, recipe.fft, bands),
+            mel: MelPowers::new(recipe.rate, recipe.fft, recipe.frame, recipe.hop, bands),
             cosines: dct(bands, coefficients),
             bands: Vec::new(),
             blocks: Vec::new(),
-            fft,
             recipe: recipe.clone(),
         })
     }
@@ -280,27 +261,20 @@ impl Preparer {
         };
         let samples = &samples[start..end];
         let gain = gain(samples, self.recipe.level)?;
-        for (gained, weight) in self.gained.iter_mut().zip(&self.window) {
-            *gained = weight * gain;
-        }
         let frames = (1 + samples.len() / self.recipe.hop).min(self.recipe.max_frames);
         values.clear();
         match self.recipe.features {
             Features::LogMel { bands, floor } => {
                 values.resize(frames * bands, 0.0);
-                self.mel_frames(samples, values);
-                for value in values.iter_mut() {
-                    *value = log10(*value + floor);
-                }
+                self.mel.run(samples, gain, values);
+                self.mel.logarithms(values, 0.0, floor, 1.0);
             }
             Features::Mfcc { bands, coefficients, deltas } => {
                 let mut decibels = std::mem::take(&mut self.bands);
                 decibels.clear();
                 decibels.resize(frames * bands, 0.0);
-                self.mel_frames(samples, &mut decibels);
-                for value in &mut decibels {
-                    *value = 10.0 * log10(value.max(LEAST_POWER));
-                }
+                self.mel.run(samples, gain, &mut decibels);
+                self.mel.logarithms(&mut decibels, LEAST_POWER, 0.0, 10.0);
                 let floor = decibels.iter().copied().fold(f32::NEG_INFINITY, f32::max) - DYNAMIC_DB;
                 let rows = self.recipe.rows();
                 values.resize(frames * rows, 0.0);
@@ -320,45 +294,6 @@ impl Preparer {
             }
         }
         Ok(frames)
-    }
-
-    /// The mel powers of as many frames as `rows` (`frames x bands`, frame by frame) has room for.
-    fn mel_frames(&mut self, samples: &[f32], rows: &mut [f32]) {
-        let bands = self.mel.spans.len();
-        for (pair, rows) in rows.chunks_mut(2 * bands).enumerate() {
-            self.frames.fill(Complex::default());
-            for part in 0..rows.len() / bands {
-                self.windowed(samples, 2 * pair + part, part);
-            }
-            self.fft.process_with_scratch(&mut self.frames, &mut self.scratch);
-            // Of z = x + i y, X[k] = (Z[k] + Z*[n - k]) / 2 and Y[k] = (Z[k] - Z*[n - k]) / 2i.
-            let ends = [&self.frames[..1], &self.frames[1..]];
-            let mirrored = ends[0].iter().chain(ends[1].iter().rev());
-            for ((power, z), m) in self.power.iter_mut().zip(&self.frames).zip(mirrored) {
-                let (x, y) = ([z.re + m.re, z.im - m.im], [z.im + m.im, m.re - z.re]);
-                *power = [0.25 * (x[0] * x[0] + x[1] * x[1]), 0.25 * (y[0] * y[0] + y[1] * y[1])];
-            }
-            self.mel.apply(&self.power, rows);
-        }
-    }
-
-    /// Puts frame `t` under its window into the real (part 0) or imaginary (part 1) numbers of the transform.
-    fn windowed(&mut self, samples: &[f32], t: usize, part: usize) {
-        let lead = (self.recipe.fft - self.recipe.frame) / 2;
-        // The window's first sample stands at `t * hop + lead - fft / 2`; what lies outside the sound is 0.
-        let before = self.recipe.fft / 2 - lead;
-        let first = (t * self.recipe.hop).saturating_sub(before);
-        let skipped = (before + first).saturating_sub(t * self.recipe.hop).min(self.recipe.frame);
-        let last = (t * self.recipe.hop + self.recipe.frame).saturating_sub(before).min(samples.len());
-        let sound = samples.get(first..last).unwrap_or_default();
-        let window = &self.gained[skipped..];
-        for ((out, sample), weight) in self.frames[lead + skipped..].iter_mut().zip(sound).zip(window) {
-            if part == 0 {
-                out.re = sample * weight;
-            } else {
-                out.im = sample * weight;
-            }
-        }
     }
 }
 
@@ -426,12 +361,6 @@ fn gain(samples: &[f32], level: Level) -> Result<f32> {
     Ok(wanted / measured)
 }
 
-/// The periodic Hamming window, as `scipy.signal.get_window("hamming", n)`.
-fn hamming(length: usize) -> Vec<f32> {
-    let step = std::f64::consts::TAU / length as f64;
-    (0..length).map(|n| (0.54 - 0.46 * (n as f64 * step).cos()) as f32).collect()
-}
-
 /// `bands x coefficients`: the orthonormal DCT-II, as `scipy.fft.dct(norm="ortho")`.
 fn dct(bands: usize, coefficients: usize) -> Vec<f32> {
     let n = bands as f64;
@@ -464,81 +393,6 @@ fn add_delta(values: &mut [f32], frames: usize, rows: usize, coefficients: usize
             values[t * rows + order * coefficients + c] = sum / divisor;
         }
     }
-}
-
-/// Triangles on Slaney's mel scale, each of area 1 in Hz, of which only the bins that are not 0 are kept.
-struct MelBank {
-    /// First bin and number of bins of each band.
-    spans: Vec<(usize, usize)>,
-    /// The weights of all bands, one after the other.
-    weights: Vec<f32>,
-}
-
-impl MelBank {
-    fn new(rate: Hz, fft: usize, bands: usize) -> Self {
-        let rate = f64::from(rate.0);
-        let top = hz_to_mel(rate / 2.0);
-        let edge = |m: usize| mel_to_hz(top * m as f64 / (bands + 1) as f64);
-        let mut bank = MelBank { spans: Vec::with_capacity(bands), weights: Vec::new() };
-        for band in 0..bands {
-            let (low, centre, high) = (edge(band), edge(band + 1), edge(band + 2));
-            let weight = |bin: usize| {
-                let hz = bin as f64 * rate / fft as f64;
-                let triangle = ((hz - low) / (centre - low)).min((high - hz) / (high - centre)).max(0.0);
-                (triangle * 2.0 / (high - low)) as f32
-            };
-            let first = (0..=fft / 2).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
-            let start = bank.weights.len();
-            bank.weights.extend((first..=fft / 2).map(weight).take_while(|&w| w > 0.0));
-            bank.spans.push((first, bank.weights.len() - start));
-        }
-        bank
-    }
-
-    /// The band powers of two frames, one behind the other in `rows`, or of the first alone.
-    fn apply(&self, power: &[[f32; 2]], rows: &mut [f32]) {
-        let (row, other) = rows.split_at_mut(self.spans.len());
-        let mut weights = &self.weights[..];
-        for (band, &(first, count)) in self.spans.iter().enumerate() {
-            let (now, later) = weights.split_at(count);
-            let mut sums = [0.0; 2];
-            for (w, p) in now.iter().zip(&power[first..]) {
-                sums = [sums[0] + w * p[0], sums[1] + w * p[1]];
-            }
-            row[band] = sums[0];
-            if let Some(out) = other.get_mut(band) {
-                *out = sums[1];
-            }
-            weights = later;
-        }
-    }
-}
-
-/// Slaney's scale: linear below 1000 Hz, then 27 steps for each factor of 6.4 (Slaney, Auditory Toolbox, 1998).
-const LINEAR_HZ: f64 = 200.0 / 3.0;
-const BREAK_HZ: f64 = 1000.0;
-
-fn hz_to_mel(hz: f64) -> f64 {
-    if hz < BREAK_HZ { hz / LINEAR_HZ } else { BREAK_HZ / LINEAR_HZ + (hz / BREAK_HZ).ln() * 27.0 / 6.4f64.ln() }
-}
-
-fn mel_to_hz(mel: f64) -> f64 {
-    let at = BREAK_HZ / LINEAR_HZ;
-    if mel < at { mel * LINEAR_HZ } else { BREAK_HZ * ((mel - at) * 6.4f64.ln() / 27.0).exp() }
-}
-
-/// The common logarithm of a positive, normal number; error below 1e-6. A form that the compiler can vectorise, which
-/// calls to the mathematics library are not.
-#[inline]
-fn log10(x: f32) -> f32 {
-    // x = m 2^e with m within sqrt(1/2) and sqrt(2); ln m = 2 artanh((m - 1) / (m + 1)) by its series.
-    let bits = x.to_bits().wrapping_sub(0x3f35_04f3);
-    let exponent = (bits as i32 >> 23) as f32;
-    let m = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3));
-    let r = (m - 1.0) / (m + 1.0);
-    let q = r * r;
-    let series = 2.0 + q * (2.0 / 3.0 + q * (2.0 / 5.0 + q * (2.0 / 7.0 + q * (2.0 / 9.0))));
-    exponent * std::f32::consts::LOG10_2 + r * series * std::f32::consts::LOG10_E
 }
 
 #[cfg(test)]
@@ -617,29 +471,6 @@ mod tests {
     }
 
     #[test]
-    fn mel_bank_equals_librosa() {
-        let bytes = testdata("goldens.safetensors");
-        let goldens = SafeTensors::deserialize(&bytes).unwrap();
-        for (rate, fft, bands) in [(16_000, 512, 40), (16_000, 512, 64), (16_000, 512, 128), (8_000, 256, 26)] {
-            let wanted = floats(&goldens, &format!("mel/{rate}/{fft}/{bands}"));
-            let bank = MelBank::new(Hz(rate), fft, bands);
-            let mut power = vec![0.0; fft / 2 + 1];
-            let mut found = vec![0.0; wanted.len()];
-            for bin in 0..power.len() {
-                power.fill(0.0);
-                power[bin] = 1.0;
-                let mut row = vec![0.0; bands];
-                bank.apply(&power, &mut row);
-                for (band, weight) in row.iter().enumerate() {
-                    found[band * power.len() + bin] = *weight;
-                }
-            }
-            let worst = difference(&found, &wanted);
-            assert!(worst < 1e-3, "{rate} Hz, {bands} bands: relative difference {worst}");
-        }
-    }
-
-    #[test]
     fn features_equal_librosa() {
         let bytes = testdata("goldens.safetensors");
         let goldens = SafeTensors::deserialize(&bytes).unwrap();
@@ -661,16 +492,6 @@ mod tests {
         assert!(names.len() >= 40);
         for name in names {
             compare(&goldens, name, &floats(&goldens, &format!("{name}/samples")));
-        }
-    }
-
-    #[test]
-    fn logarithm_is_exact_enough() {
-        let mut x = 1e-30f32;
-        while x < 1e30 {
-            let error = (f64::from(log10(x)) - f64::from(x).log10()).abs();
-            assert!(error < 1e-6 * f64::from(x).log10().abs().max(1.0), "{x}: {error}");
-            x *= 1.000_37;
         }
     }
 
