@@ -644,6 +644,21 @@ mod tests {
     }
 
     #[test]
+    fn gradients_of_the_papers_network() {
+        let layers = [
+            Layer::Conv(conv(32, [3, 3], [1, 1], Norm::AfterRelu, Some([2, 2]))),
+            Layer::Conv(conv(64, [3, 3], [1, 1], Norm::AfterRelu, Some([2, 2]))),
+            Layer::Conv(conv(128, [3, 3], [1, 1], Norm::AfterRelu, None)),
+            Layer::Flatten,
+            dense(32, true),
+            Layer::Dropout { rate: 0.5 },
+            dense(7, false),
+        ];
+        check(&layers, &batch(5, 48, 48, vec![]), Form::detect(), 0.2);
+        check(&layers, &batch(64, 48, 48, vec![]), Form::detect(), 0.2);
+    }
+
+    #[test]
     fn gradients_with_clips_of_several_lengths() {
         let causal = Conv { causal: true, ..conv(40, [3, 3], [1, 1], Norm::BeforeRelu, None) };
         for last in [Layer::AttentiveStatistics { hidden: 12 }, Layer::MeanMax] {
