@@ -102,6 +102,30 @@ fn a_recipe_and_pictures_become_a_model() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn a_model_learns_from_others() {
+    let folder = folder("teachers");
+    assert!(train(&folder, "first", &["--epochs", "1"]).status.success());
+    assert!(train(&folder, "second", &["--epochs", "1", "--seed", "1"]).status.success());
+    let alone = fs::read_to_string(folder.join("recipe.toml")).unwrap();
+    let [first, second] = ["first", "second"].map(|name| folder.join(name).to_str().unwrap().to_owned());
+    let refused = train(&folder, "none", &["--teachers", &first]);
+    assert!(!refused.status.success() && said(&refused).contains("[train.teachers]"), "{}", said(&refused));
+
+    let taught = alone.replace("epochs = 4", "epochs = 4\nteachers = { share = 0.5, temperature = 2.0 }");
+    fs::write(folder.join("recipe.toml"), taught).unwrap();
+    let refused = train(&folder, "none", &[]);
+    assert!(!refused.status.success() && said(&refused).contains("--teachers"), "{}", said(&refused));
+    let refused = train(&folder, "none", &["--teachers", "nowhere"]);
+    assert!(!refused.status.success() && said(&refused).contains("nowhere"), "{}", said(&refused));
+    let student = train(&folder, "student", &["--teachers", &first, "--teachers", &second]);
+    assert!(student.status.success(), "{}", said(&student));
+    let metrics = fs::read(folder.join("student/metrics.json")).unwrap();
+    let metrics: serde_json::Value = serde_json::from_slice(&metrics).unwrap();
+    assert!(metrics["validation"]["accuracy"].as_f64().unwrap() > 0.9, "{metrics}");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_goes_on_as_if_nothing_had_been() {

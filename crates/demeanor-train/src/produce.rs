@@ -18,6 +18,7 @@ use crate::data::batches::{FaceSource, FaceTargets, Source, SpeechSource};
 use crate::data::faces::{FaceSet, LoadOptions};
 use crate::data::speech::SpeechSet;
 use crate::data::splits::Protocol;
+use crate::data::taught::Taught;
 use crate::engine::Engine;
 use crate::export::{Trained, model_file};
 use crate::layout::Layout;
@@ -97,6 +98,20 @@ pub struct Lesson {
     pub recipe: Recipe,
     /// What the user should know of how the set was read.
     pub notes: Vec<String>,
+}
+
+impl Lesson {
+    /// The same, its training examples taught by these model files too, as the recipe's `train.teachers` says.
+    ///
+    /// # Errors
+    /// As [`Taught::new`]; [`ErrorKind::Setting`] when the recipe learns from teachers and there are none.
+    pub fn taught_by(self, files: &[Vec<u8>]) -> Result<Self> {
+        if files.is_empty() && self.recipe.train.teachers.is_none() {
+            return Ok(self);
+        }
+        let source = Box::new(Taught::new(self.train.source, &self.recipe, files)?);
+        Ok(Lesson { train: Part { source, ..self.train }, ..self })
+    }
 }
 
 /// Some examples of a set.

@@ -105,6 +105,9 @@ pub struct Train {
     /// A running average of the weights; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average: Option<Average>,
+    /// How much is learnt from other models; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teachers: Option<Teachers>,
     /// Which weights the model gets.
     #[serde(default)]
     pub export: Export,
@@ -367,6 +370,22 @@ pub struct Average {
     pub from: f32,
 }
 
+/// Learning from other models (distillation, Hinton et al. 2015): a part of each target is what they say, on average, of
+/// the same edited input.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Teachers {
+    /// That part, 0 to 1; the label makes the rest.
+    pub share: f32,
+    /// What the teachers' logits are divided by, beside their own temperature: more is softer. 0.1 to 20.
+    #[serde(default = "one")]
+    pub temperature: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
 /// Which weights the model gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -537,6 +556,10 @@ impl Train {
             below_one(average.decay, "train.average.decay")?;
             below_one(average.from, "train.average.from")?;
         }
+        if let Some(teachers) = self.teachers {
+            within(teachers.share, 0.0..=1.0, "train.teachers.share")?;
+            within(teachers.temperature, 0.1..=20.0, "train.teachers.temperature")?;
+        }
         let averaged = self.export != Export::Average || self.average.is_some();
         require(averaged, "train.export", "\"best\" or \"last\" where train.average is absent", &"average")?;
         if let Some(temperature) = self.temperature {
@@ -586,6 +609,7 @@ mod tests {
             (include_str!("../../../recipes/face-v1.toml"), Sense::Face),
             (include_str!("../../../recipes/speech-paper.toml"), Sense::Speech),
             (include_str!("../../../recipes/speech-v1.toml"), Sense::Speech),
+            (include_str!("../../../recipes/speech-v2-teacher.toml"), Sense::Speech),
         ] {
             let recipe = Recipe::parse(text).unwrap();
             assert_eq!(recipe.sense(), sense);
@@ -609,6 +633,7 @@ mod tests {
             ("name = \"face-paper\"", "name = \"../x\"", "name"),
             ("rate = 0.5", "rate = 1.5", "rate"),
             ("rates = [0.1,", "rates = [nan,", "train.search.rates"),
+            ("export = \"best\"", "export = \"best\"\nteachers = { share = 1.5 }", "train.teachers.share"),
             ("size = 48", "size = 0", "size"),
         ];
         for (from, to, named) in cases {

@@ -70,6 +70,10 @@ struct Common {
     /// Run this many epochs, instead of the recipe's
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
+    /// Learn from the model in this folder too, as the recipe's [train.teachers] says; several times for several teachers.
+    /// For speech the folder of a protocol's runs (or, with --all, of the last fit)
+    #[arg(long, value_name = "DIR")]
+    teachers: Vec<PathBuf>,
     /// Threads to train and to prepare examples on; all cores when absent
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -127,14 +131,19 @@ fn speech(args: &SpeechArgs) -> Result<Outcome> {
             note(format_args!("temperature {temperature:.3}, fitted to the clips held out from {}", folds.display()));
             session.recipe.train.temperature = Some(temperature);
         }
-        return session.all_seeds(&Lesson::speech(&session.recipe, &set, Which::All)?, out);
+        let teachers = session.teachers("")?;
+        return session.all_seeds(&Lesson::speech(&session.recipe, &set, Which::All)?.taught_by(&teachers)?, out);
     }
+    let lesson = |session: &Session<'_>, run: usize| -> Result<Lesson> {
+        let teachers = session.teachers(&args.protocol.run_name(run))?;
+        Ok(Lesson::speech(&session.recipe, &set, Which::Run(args.protocol, run))?.taught_by(&teachers)?)
+    };
     if let Some(run) = args.run {
-        return session.all_seeds(&Lesson::speech(&session.recipe, &set, Which::Run(args.protocol, run))?, out);
+        return session.all_seeds(&lesson(&session, run)?, out);
     }
     ensure!(args.common.seeds.is_none(), "--seeds needs --run or --all: the five runs of a protocol have a seed each");
     for run in 0..RUNS {
-        let lesson = Lesson::speech(&session.recipe, &set, Which::Run(args.protocol, run))?;
+        let lesson = lesson(&session, run)?;
         let folder = out.join(args.protocol.run_name(run));
         note(format_args!("run {run} of the {} protocol, into {}", args.protocol, folder.display()));
         let seed = args.common.seed.unwrap_or(session.recipe.train.seed);
@@ -150,7 +159,7 @@ fn speech(args: &SpeechArgs) -> Result<Outcome> {
 fn face(args: &FaceArgs) -> Result<Outcome> {
     let session = Session::new(&args.common, Sense::Face)?;
     let options = LoadOptions { votes: args.votes.clone(), ..LoadOptions::default() };
-    let lesson = Lesson::faces(&session.recipe, &args.common.data, &options)?;
+    let lesson = Lesson::faces(&session.recipe, &args.common.data, &options)?.taught_by(&session.teachers("")?)?;
     session.all_seeds(&lesson, &args.common.out)
 }
 
@@ -190,6 +199,14 @@ impl<'a> Session<'a> {
         })
         .context("Ctrl-C cannot be watched")?;
         Ok(Session { args, recipe, written, text, interrupted })
+    }
+
+    /// The model files of the teachers, of a run where there is one.
+    fn teachers(&self, run: &str) -> Result<Vec<Vec<u8>>> {
+        let path = |folder: &PathBuf| folder.join(run).join(MODEL);
+        let read =
+            |path: PathBuf| fs::read(&path).with_context(|| format!("the teacher {} cannot be read", path.display()));
+        self.args.teachers.iter().map(path).map(read).collect()
     }
 
     /// One run, or one for each seed.

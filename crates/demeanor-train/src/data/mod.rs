@@ -7,6 +7,7 @@ pub mod sound;
 pub mod speech;
 pub mod splits;
 pub mod table;
+pub mod taught;
 pub mod twins;
 
 use std::fmt;
