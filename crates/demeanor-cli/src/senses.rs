@@ -1,5 +1,6 @@
 //! The models and settings of the commands that see and hear at once.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ pub struct SenseArgs {
     /// Read faces with this model file, or built-in model of that name
     #[arg(long, value_name = "FILE")]
     pub face_model: Option<PathBuf>,
-    /// Read voices with this model file, or built-in model of that name
+    /// Read voices with this model file, or built-in model of that name [default: the newest one for voices that are still
+    /// speaking]
     #[arg(long, value_name = "FILE")]
     pub speech_model: Option<PathBuf>,
     /// Below this score the answer is "unsure"
@@ -29,6 +31,9 @@ pub struct SenseArgs {
     /// Time constant of the smoothing in milliseconds: a lasting change is followed to 63 % after it; 0 for none
     #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub smooth: u64,
+    /// While a voice speaks, it is read this often, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub read_every: u64,
     /// The person is at rest in the first seconds, or FROM-TO: later scores are corrected for how the resting face and voice
     /// read
     #[arg(long, value_name = "SECONDS", value_parser = stretch)]
@@ -52,20 +57,25 @@ impl SenseArgs {
         let mut settings = Settings { baseline: self.baseline, ..Settings::default() };
         settings.watch.detect.min_face_px = self.min_face;
         settings.watch.smoothing = Duration::from_millis(self.smooth);
+        settings.listen.read_every = Duration::from_millis(self.read_every);
         settings.listen.smoothing = Duration::from_millis(2 * self.smooth);
         Pipeline::new(face, speech, settings).context("cannot begin")
     }
 }
 
 fn load<M>(named: Option<&Path>, sense: Sense, load: impl Fn(&[u8]) -> demeanor::Result<M>) -> Result<Option<M>> {
-    if named.is_none() && demeanor_models::newest(sense).is_none() {
+    let built_in = demeanor_models::newest_streaming(sense);
+    if named.is_none() && built_in.is_none() {
         let name = sense.name();
         terminal::warn(format_args!(
             "no {name} model is built in, so that sense is left out; name one with --{name}-model FILE"
         ));
         return Ok(None);
     }
-    let bytes = model::bytes(named, sense)?;
+    let bytes = match (named, built_in) {
+        (None, Some(built_in)) => Cow::Borrowed(built_in.bytes),
+        _ => model::bytes(named, sense)?,
+    };
     let model = load(&bytes).with_context(|| match named {
         Some(path) => format!("cannot use the model {}", path.display()),
         None => format!("cannot use the built-in {} model", sense.name()),

@@ -15,6 +15,7 @@ use crate::checkpoint::{file_error, replace};
 use crate::curve;
 use crate::data::Split;
 use crate::data::batches::{FaceSource, FaceTargets, Source, SpeechSource};
+use crate::data::votes::VoteModel;
 use crate::data::faces::{FaceSet, LoadOptions};
 use crate::data::speech::SpeechSet;
 use crate::data::splits::Protocol;
@@ -24,7 +25,7 @@ use crate::export::{Trained, model_file};
 use crate::layout::Layout;
 use crate::metrics::{Confusion, Metrics};
 use crate::native::NativeEngine;
-use crate::recipe::{Recipe, Sense};
+use crate::recipe::{Recipe, Sense, VotesAs};
 use crate::trainer::{self, EpochRecord, Examples, Measured, Outcome, Prepared, Progress, Run};
 
 /// The model file in a model folder.
@@ -173,8 +174,13 @@ impl Lesson {
         }
         let validation = set.indices(Split::Validation);
         let set = Arc::new(set);
-        let targets =
-            if recipe.data.votes > 0.0 { FaceTargets::Votes { part: recipe.data.votes } } else { FaceTargets::Label };
+        let targets = match (recipe.data.votes, recipe.data.votes_as) {
+            (0.0, _) => FaceTargets::Label,
+            (part, VotesAs::Shares) => FaceTargets::Votes { part },
+            (part, VotesAs::Labels) => {
+                FaceTargets::VotesAsLabels { part, model: VoteModel::fit(&set, &training, &recipe.labels)? }
+            }
+        };
         let source = |augment, targets| {
             let (set, labels) = (set.clone(), recipe.labels.clone());
             Box::new(FaceSource { set, recipe: input.clone(), labels, augment, targets })

@@ -64,8 +64,10 @@ pub struct Data {
     pub without_twins: bool,
     /// Leaves out blank pictures.
     pub without_blanks: bool,
-    /// How far the label gives way to the share of the FER+ raters' votes, 0 (the label alone) to 1 (the votes alone).
+    /// How far the label gives way to what the FER+ raters' votes say, 0 (the label alone) to 1 (the votes alone).
     pub votes: f32,
+    /// What the votes say.
+    pub votes_as: VotesAs,
     /// Of speech: takes the mean off each row of the features and divides it by the deviation, both of the training
     /// clips, unless the recipe's input has some already.
     pub standardise: bool,
@@ -74,9 +76,21 @@ pub struct Data {
     pub learn_from_validation: bool,
 }
 
+/// What the FER+ raters' votes on a picture say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VotesAs {
+    /// The emotion itself: targets are shares of votes.
+    #[default]
+    Shares,
+    /// How the set labels pictures with such votes, by a softmax regression on the training pictures
+    /// ([`VoteModel`](crate::data::votes::VoteModel)).
+    Labels,
+}
+
 impl Default for Data {
     fn default() -> Self {
-        Data { without_twins: true, without_blanks: true, votes: 0.0, standardise: true, learn_from_validation: false }
+        Data { without_twins: true, without_blanks: true, votes: 0.0, votes_as: VotesAs::Shares, standardise: true, learn_from_validation: false }
     }
 }
 

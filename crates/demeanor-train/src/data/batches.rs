@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::faces::{FaceSet, PIXELS, SIDE};
 use super::speech::SpeechSet;
 use super::stream;
+use super::votes::VoteModel;
 use crate::augment::faces::FaceAugment;
 use crate::augment::speech::{Noise, SpeechAugment, mix_voices};
 use crate::engine::Batch;
@@ -53,7 +54,7 @@ pub trait Source: Send + Sync {
 }
 
 /// Where targets come from.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum FaceTargets {
     /// All for the one label of the set.
     #[default]
@@ -62,6 +63,13 @@ pub enum FaceTargets {
     Votes {
         /// The part that the votes make; the label makes the rest. 0 to 1.
         part: f32,
+    },
+    /// How the set labels pictures with such votes, and the label where a picture has none.
+    VotesAsLabels {
+        /// The part that the votes make; the label makes the rest. 0 to 1.
+        part: f32,
+        /// What votes say of labels.
+        model: VoteModel,
     },
 }
 
@@ -89,15 +97,19 @@ impl FaceSource {
                 format!("{} is labelled {}, which is no output", picture.name, picture.emotion),
             )
         })?;
-        match self.targets {
-            FaceTargets::Label => target.fill(0.0),
+        let part = match &self.targets {
+            FaceTargets::Label => 0.0,
             FaceTargets::Votes { part } => {
                 picture.vote_shares(&self.labels, target);
-                target.iter_mut().for_each(|t| *t *= part);
+                *part
             }
-        }
-        let own = if let FaceTargets::Votes { part } = self.targets { 1.0 - part } else { 1.0 };
-        target[label] += own;
+            FaceTargets::VotesAsLabels { part, model } => picture.votes.as_ref().map_or(0.0, |votes| {
+                model.posterior(votes, target);
+                *part
+            }),
+        };
+        target.iter_mut().for_each(|t| *t *= part);
+        target[label] += 1.0 - part;
         Ok(())
     }
 }

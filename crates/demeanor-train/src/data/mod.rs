@@ -9,6 +9,7 @@ pub mod splits;
 pub mod table;
 pub mod taught;
 pub mod twins;
+pub mod votes;
 
 use std::fmt;
 use std::str::FromStr;
