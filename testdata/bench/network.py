@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
@@ -108,6 +109,21 @@ NETWORKS = {
     "speech-paper": (PAPER_LSTM, [1, 13, 300]),
     "speech-paper-step": (PAPER_LSTM, [1, 13, 1]),
 }
+
+
+def shipped():
+    """The networks of the recipes, with the input that each has (three seconds for speech)."""
+    for file in sorted((pathlib.Path(__file__).resolve().parents[2] / "recipes").glob("*-v[0-9]*.toml")):
+        recipe = tomllib.loads(file.read_text())
+        if face := recipe["input"].get("face"):
+            yield file.stem, (recipe["network"], [1, face["size"], face["size"]])
+        else:
+            speech = recipe["input"]["speech"]
+            frames = 3 * speech["rate"] // speech["hop"]
+            yield file.stem, (recipe["network"], [1, speech["features"]["log_mel"]["bands"], frames])
+
+
+NETWORKS.update(shipped())
 
 
 class Graph:
