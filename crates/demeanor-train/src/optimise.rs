@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::native::wide;
 use crate::recipe::Optimiser;
 
 /// The memory of an optimiser: its moments and how many steps it has taken.
@@ -61,32 +62,19 @@ impl OptimiserState {
         match *optimiser {
             Optimiser::Adam { rate, beta1, beta2, epsilon, decay, decay_all, .. } => {
                 let (rate, second_scale) = corrected(rate * factor, beta1, beta2, self.steps);
-                pieces.zip(self.second.par_chunks_mut(PIECE)).for_each(|((((w, g), d), m), v)| {
-                    for i in 0..w.len() {
-                        let mut g = g[i] * scale;
-                        if d[i] || decay_all {
-                            g += decay * w[i];
-                        }
-                        m[i] = large(beta1 * m[i] + (1.0 - beta1) * g);
-                        v[i] = large(beta2 * v[i] + (1.0 - beta2) * g * g);
-                        w[i] -= rate * m[i] / ((v[i] * second_scale).sqrt() + epsilon);
-                    }
-                });
+                let adam =
+                    Adam { rate, second_scale, beta1, beta2, epsilon, scale, pull: decay, shrink: 0.0, decay_all };
+                pieces
+                    .zip(self.second.par_chunks_mut(PIECE))
+                    .for_each(|((((w, g), d), m), v)| adam_step(w, g, d, m, v, &adam));
             }
             Optimiser::Adamw { rate, beta1, beta2, epsilon, decay, decay_all, .. } => {
-                let plain = rate * factor;
-                let (rate, second_scale) = corrected(plain, beta1, beta2, self.steps);
-                pieces.zip(self.second.par_chunks_mut(PIECE)).for_each(|((((w, g), d), m), v)| {
-                    for i in 0..w.len() {
-                        let g = g[i] * scale;
-                        if d[i] || decay_all {
-                            w[i] -= plain * decay * w[i];
-                        }
-                        m[i] = large(beta1 * m[i] + (1.0 - beta1) * g);
-                        v[i] = large(beta2 * v[i] + (1.0 - beta2) * g * g);
-                        w[i] -= rate * m[i] / ((v[i] * second_scale).sqrt() + epsilon);
-                    }
-                });
+                let shrink = rate * factor * decay;
+                let (rate, second_scale) = corrected(rate * factor, beta1, beta2, self.steps);
+                let adam = Adam { rate, second_scale, beta1, beta2, epsilon, scale, pull: 0.0, shrink, decay_all };
+                pieces
+                    .zip(self.second.par_chunks_mut(PIECE))
+                    .for_each(|((((w, g), d), m), v)| adam_step(w, g, d, m, v, &adam));
             }
             Optimiser::Sgd { rate, momentum, nesterov, decay, decay_all, .. } => {
                 let rate = rate * factor;
@@ -105,8 +93,42 @@ impl OptimiserState {
     }
 }
 
+/// What a step of Adam needs to know besides its slices.
+struct Adam {
+    rate: f32,
+    second_scale: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    /// Multiplies the gradient (clipping).
+    scale: f32,
+    /// Weight decay as a part of the gradient.
+    pull: f32,
+    /// Weight decay as a part of the weight that is taken off.
+    shrink: f32,
+    decay_all: bool,
+}
+
+wide! {
+    /// A step for a piece of the parameters; all slices are equally long. No branch in the loop, so that it is done on whole
+    /// vectors.
+    fn adam_step(w: &mut [f32], g: &[f32], d: &[bool], m: &mut [f32], v: &mut [f32], adam: &Adam) {
+        let n = w.len();
+        let (g, d, m, v) = (&g[..n], &d[..n], &mut m[..n], &mut v[..n]);
+        for i in 0..n {
+            let decays = f32::from(u8::from(d[i] | adam.decay_all));
+            let gradient = g[i] * adam.scale + decays * adam.pull * w[i];
+            let weight = w[i] - decays * adam.shrink * w[i];
+            m[i] = large(adam.beta1 * m[i] + (1.0 - adam.beta1) * gradient);
+            v[i] = large(adam.beta2 * v[i] + (1.0 - adam.beta2) * gradient * gradient);
+            w[i] = weight - adam.rate * m[i] / ((v[i] * adam.second_scale).sqrt() + adam.epsilon);
+        }
+    }
+}
+
 /// A moment, or 0 where it is so small that it moves no weight: where a unit is dead its moments fade for ever, and a
 /// processor takes a hundred times as long for numbers below the normal range.
+#[inline(always)]
 fn large(moment: f32) -> f32 {
     if moment.abs() < 1e-25 { 0.0 } else { moment }
 }

@@ -52,10 +52,10 @@ impl Geometry {
 
 /// Makes a function that is compiled for AVX-512, for AVX2 and for any processor, and picks one when it is called.
 macro_rules! wide {
-    ($(#[$meta:meta])* pub fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        pub fn $name($($arg: $type),*) {
+        $vis fn $name($($arg: $type),*) {
             #[inline(always)]
             fn body($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]
@@ -82,7 +82,7 @@ macro_rules! wide {
     };
 }
 
-pub(super) use wide;
+pub(crate) use wide;
 
 /// How a raw sum of a convolution becomes the value that is passed on, channel by channel:
 /// `r = first(y + bias)`, `z = r * scale + offset (+ added)`, `a = last(z)`, where `first` is a ReLU if the norm stands
