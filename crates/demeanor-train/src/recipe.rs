@@ -90,7 +90,14 @@ pub enum VotesAs {
 
 impl Default for Data {
     fn default() -> Self {
-        Data { without_twins: true, without_blanks: true, votes: 0.0, votes_as: VotesAs::Shares, standardise: true, learn_from_validation: false }
+        Data {
+            without_twins: true,
+            without_blanks: true,
+            votes: 0.0,
+            votes_as: VotesAs::Shares,
+            standardise: true,
+            learn_from_validation: false,
+        }
     }
 }
 
@@ -623,7 +630,10 @@ mod tests {
             (include_str!("../../../recipes/face-v1.toml"), Sense::Face),
             (include_str!("../../../recipes/speech-paper.toml"), Sense::Speech),
             (include_str!("../../../recipes/speech-v1.toml"), Sense::Speech),
+            (include_str!("../../../recipes/face-v2.toml"), Sense::Face),
             (include_str!("../../../recipes/speech-v2-teacher.toml"), Sense::Speech),
+            (include_str!("../../../recipes/speech-v2.toml"), Sense::Speech),
+            (include_str!("../../../recipes/speech-v2-stream.toml"), Sense::Speech),
         ] {
             let recipe = Recipe::parse(text).unwrap();
             assert_eq!(recipe.sense(), sense);

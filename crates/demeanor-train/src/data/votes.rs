@@ -62,7 +62,8 @@ impl VoteModel {
             }
             let weights = model.weights.iter_mut().flatten().zip(speed.iter_mut().flatten());
             for ((weight, speed), slope) in weights.zip(slope.iter().flatten()) {
-                *speed = MOMENTUM * *speed - RATE * (1.0 - MOMENTUM) * (slope / examples.len() as f64 + DECAY * *weight);
+                *speed =
+                    MOMENTUM * *speed - RATE * (1.0 - MOMENTUM) * (slope / examples.len() as f64 + DECAY * *weight);
                 *weight += *speed;
             }
         }
