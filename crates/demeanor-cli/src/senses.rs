@@ -1,6 +1,5 @@
 //! The models and settings of the commands that see and hear at once.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,8 +17,7 @@ pub struct SenseArgs {
     /// Read faces with this model file, or built-in model of that name
     #[arg(long, value_name = "FILE")]
     pub face_model: Option<PathBuf>,
-    /// Read voices with this model file, or built-in model of that name [default: the newest one for voices that are still
-    /// speaking]
+    /// Read voices with this model file, or built-in model of that name
     #[arg(long, value_name = "FILE")]
     pub speech_model: Option<PathBuf>,
     /// Below this score the answer is "unsure"
@@ -64,18 +62,14 @@ impl SenseArgs {
 }
 
 fn load<M>(named: Option<&Path>, sense: Sense, load: impl Fn(&[u8]) -> demeanor::Result<M>) -> Result<Option<M>> {
-    let built_in = demeanor_models::newest_streaming(sense);
-    if named.is_none() && built_in.is_none() {
+    if named.is_none() && demeanor_models::newest(sense).is_none() {
         let name = sense.name();
         terminal::warn(format_args!(
             "no {name} model is built in, so that sense is left out; name one with --{name}-model FILE"
         ));
         return Ok(None);
     }
-    let bytes = match (named, built_in) {
-        (None, Some(built_in)) => Cow::Borrowed(built_in.bytes),
-        _ => model::bytes(named, sense)?,
-    };
+    let bytes = model::bytes(named, sense)?;
     let model = load(&bytes).with_context(|| match named {
         Some(path) => format!("cannot use the model {}", path.display()),
         None => format!("cannot use the built-in {} model", sense.name()),

@@ -34,8 +34,6 @@ pub struct BuiltIn {
     pub name: &'static str,
     /// What it reads.
     pub sense: Sense,
-    /// Whether it was made for utterances that are still going on.
-    pub streaming: bool,
     /// The model file.
     pub bytes: &'static [u8],
     /// The model card, in Markdown.
@@ -50,13 +48,9 @@ pub struct BuiltIn {
 #[allow(unused_macros)]
 macro_rules! built_in {
     ($sense:ident, $name:literal) => {
-        built_in!($sense, $name, false)
-    };
-    ($sense:ident, $name:literal, $streaming:literal) => {
         BuiltIn {
             name: $name,
             sense: Sense::$sense,
-            streaming: $streaming,
             bytes: include_bytes!(concat!("../", $name, "/model.safetensors")),
             card: include_str!(concat!("../", $name, "/card.md")),
             metrics: include_str!(concat!("../", $name, "/metrics.json")),
@@ -70,19 +64,18 @@ pub fn all() -> &'static [BuiltIn] {
     &[
         #[cfg(feature = "face")]
         built_in!(Face, "face-v1"),
+        #[cfg(feature = "face")]
+        built_in!(Face, "face-v2"),
         #[cfg(feature = "speech")]
         built_in!(Speech, "speech-v1"),
+        #[cfg(feature = "speech")]
+        built_in!(Speech, "speech-v2"),
     ]
 }
 
-/// The newest built-in model of a sense that reads what is whole: a picture, an utterance.
+/// The newest built-in model of a sense.
 pub fn newest(sense: Sense) -> Option<&'static BuiltIn> {
-    all().iter().rfind(|m| m.sense == sense && !m.streaming)
-}
-
-/// The newest built-in model of a sense for what is still going on: one that was made for it, or else [`newest`].
-pub fn newest_streaming(sense: Sense) -> Option<&'static BuiltIn> {
-    all().iter().rfind(|m| m.sense == sense && m.streaming).or_else(|| newest(sense))
+    all().iter().rfind(|m| m.sense == sense)
 }
 
 /// The file of the newest built-in face model.

@@ -61,6 +61,9 @@ struct Face {
     json: bool,
 }
 
+/// The models of the runs of the newest built-in speech model, seen from the root of the project.
+const SPEECH_RUNS: &str = "crates/demeanor-models/speech-v2";
+
 /// Measures speech models on recordings, over the five runs of a protocol
 ///
 /// Each run has a model of its own, which was not trained on the clips that it is tested with. With --json one object:
@@ -77,7 +80,7 @@ struct Speech {
     protocol: Protocol,
     /// The models of the runs: BASE/fold0/model.safetensors or BASE-fold0.safetensors and so on (random0 for the random
     /// protocol); or one model file, which reads every clip and must not have been trained on any
-    #[arg(long, value_name = "BASE|FILE", default_value = "crates/demeanor-models/speech-v1")]
+    #[arg(long, value_name = "BASE|FILE", default_value = SPEECH_RUNS)]
     model: PathBuf,
     /// Add noise to each clip, so many dB under it
     #[arg(long, value_name = "SNR_DB", allow_negative_numbers = true, value_parser = decibels)]
@@ -116,7 +119,7 @@ struct Fusion {
     #[arg(long, value_name = "FILE")]
     face_model: Option<PathBuf>,
     /// The speech models of the five speaker folds, as in `eval speech`
-    #[arg(long, value_name = "BASE", default_value = "crates/demeanor-models/speech-v1")]
+    #[arg(long, value_name = "BASE", default_value = SPEECH_RUNS)]
     speech_models: PathBuf,
     /// Seed of the pairing
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -137,7 +140,7 @@ struct Baseline {
     #[arg(value_name = "RECORDINGS")]
     recordings: PathBuf,
     /// The speech models of the five speaker folds, as in `eval speech`
-    #[arg(long, value_name = "BASE", default_value = "crates/demeanor-models/speech-v1")]
+    #[arg(long, value_name = "BASE", default_value = SPEECH_RUNS)]
     model: PathBuf,
     /// How strongly scores are corrected, 0 to 1
     #[arg(long, value_name = "PART", default_value_t = 1.0, value_parser = part)]
