@@ -14,6 +14,7 @@ pub mod burn_engine;
 pub mod engine;
 pub mod layout;
 pub mod native;
+mod wide;
 
 pub mod loss;
 pub mod optimise;

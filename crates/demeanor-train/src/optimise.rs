@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::native::wide;
 use crate::recipe::Optimiser;
+use crate::wide::wide;
 
 /// The memory of an optimiser: its moments and how many steps it has taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,18 +60,13 @@ impl OptimiserState {
             .zip(decays.par_chunks(PIECE))
             .zip(self.first.par_chunks_mut(PIECE));
         match *optimiser {
-            Optimiser::Adam { rate, beta1, beta2, epsilon, decay, decay_all, .. } => {
-                let (rate, second_scale) = corrected(rate * factor, beta1, beta2, self.steps);
-                let adam =
-                    Adam { rate, second_scale, beta1, beta2, epsilon, scale, pull: decay, shrink: 0.0, decay_all };
-                pieces
-                    .zip(self.second.par_chunks_mut(PIECE))
-                    .for_each(|((((w, g), d), m), v)| adam_step(w, g, d, m, v, &adam));
-            }
-            Optimiser::Adamw { rate, beta1, beta2, epsilon, decay, decay_all, .. } => {
-                let shrink = rate * factor * decay;
-                let (rate, second_scale) = corrected(rate * factor, beta1, beta2, self.steps);
-                let adam = Adam { rate, second_scale, beta1, beta2, epsilon, scale, pull: 0.0, shrink, decay_all };
+            Optimiser::Adam { rate, beta1, beta2, epsilon, decay, decay_all, .. }
+            | Optimiser::Adamw { rate, beta1, beta2, epsilon, decay, decay_all, .. } => {
+                let plain = rate * factor;
+                let apart = matches!(optimiser, Optimiser::Adamw { .. });
+                let (pull, shrink) = if apart { (0.0, plain * decay) } else { (decay, 0.0) };
+                let (rate, second_scale) = corrected(plain, beta1, beta2, self.steps);
+                let adam = Adam { rate, second_scale, beta1, beta2, epsilon, scale, pull, shrink, decay_all };
                 pieces
                     .zip(self.second.par_chunks_mut(PIECE))
                     .for_each(|((((w, g), d), m), v)| adam_step(w, g, d, m, v, &adam));

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 
 use super::faces::{FaceSet, PIXELS, SIDE};
 use super::speech::SpeechSet;
-use super::stream;
 use super::votes::VoteModel;
+use super::{output, stream};
 use crate::augment::faces::FaceAugment;
 use crate::augment::speech::{Noise, SpeechAugment, mix_voices};
 use crate::engine::Batch;
@@ -91,12 +91,7 @@ pub struct FaceSource {
 impl FaceSource {
     fn target(&self, index: usize, target: &mut [f32]) -> Result<()> {
         let picture = &self.set.pictures[index];
-        let label = self.labels.iter().position(|&l| l == picture.emotion).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Label,
-                format!("{} is labelled {}, which is no output", picture.name, picture.emotion),
-            )
-        })?;
+        let label = output(&self.labels, picture.emotion, &picture.name)?;
         let part = match &self.targets {
             FaceTargets::Label => 0.0,
             FaceTargets::Votes { part } => {
@@ -206,9 +201,7 @@ impl SpeechSource {
 
     fn label(&self, index: usize) -> Result<usize> {
         let clip = &self.set.clips[index];
-        self.labels.iter().position(|&l| l == clip.emotion).ok_or_else(|| {
-            Error::new(ErrorKind::Label, format!("{} is labelled {}, which is no output", clip.name, clip.emotion))
-        })
+        output(&self.labels, clip.emotion, &clip.name)
     }
 
     /// Edited features of a clip, frame by frame, as the network will see them; adds to its target.

@@ -14,7 +14,7 @@ pub mod votes;
 use std::fmt;
 use std::str::FromStr;
 
-use demeanor::{Error, ErrorKind, Result};
+use demeanor::{Emotion, Error, ErrorKind, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -92,4 +92,12 @@ pub fn stream(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
         state = mix(state.wrapping_add(step)).wrapping_add(part.wrapping_mul(step));
     }
     ChaCha8Rng::seed_from_u64(mix(state))
+}
+
+/// The place of an example's emotion among a network's outputs.
+fn output(labels: &[Emotion], emotion: Emotion, name: &str) -> Result<usize> {
+    labels
+        .iter()
+        .position(|&l| l == emotion)
+        .ok_or_else(|| Error::new(ErrorKind::Label, format!("{name} is labelled {emotion}, which is no output")))
 }

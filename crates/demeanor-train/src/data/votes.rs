@@ -3,6 +3,7 @@
 use demeanor::{Emotion, Error, ErrorKind, Result};
 
 use super::faces::{FaceSet, Votes};
+use super::output;
 
 /// Columns of a table of votes, each as a share and as its root, and one that is always 1.
 const INPUTS: usize = 2 * VOTES + 1;
@@ -34,12 +35,7 @@ impl VoteModel {
     pub fn fit(set: &FaceSet, indices: &[usize], labels: &[Emotion]) -> Result<Self> {
         let mut examples = Vec::with_capacity(indices.len());
         for picture in indices.iter().map(|&i| &set.pictures[i]) {
-            let label = labels.iter().position(|&l| l == picture.emotion).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Label,
-                    format!("{} is labelled {}, which is no output", picture.name, picture.emotion),
-                )
-            })?;
+            let label = output(labels, picture.emotion, &picture.name)?;
             examples.extend(picture.votes.as_ref().map(|votes| (inputs(votes), label)));
         }
         if examples.is_empty() {

@@ -4,6 +4,7 @@
 //! neighbours at fixed distances, and 16 or 32 pixels in a row are the rows of a matrix as they stand.
 
 use super::tile::{Half, full, half};
+use crate::wide::wide;
 
 /// Where the pixels of a map lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,40 +50,6 @@ impl Geometry {
         start..start + self.picture() * self.channels
     }
 }
-
-/// Makes a function that is compiled for AVX-512, for AVX2 and for any processor, and picks one when it is called.
-macro_rules! wide {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
-        $(#[$meta])*
-        #[allow(clippy::too_many_arguments)]
-        $vis fn $name($($arg: $type),*) {
-            #[inline(always)]
-            fn body($($arg: $type),*) $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-                fn wide512($($arg: $type),*) {
-                    body($($arg),*)
-                }
-                #[target_feature(enable = "avx2,fma")]
-                fn wide256($($arg: $type),*) {
-                    body($($arg),*)
-                }
-                if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
-                    // SAFETY: the processor has what the function needs, as just checked.
-                    return unsafe { wide512($($arg),*) };
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: as above.
-                    return unsafe { wide256($($arg),*) };
-                }
-            }
-            body($($arg),*)
-        }
-    };
-}
-
-pub(crate) use wide;
 
 /// How a raw sum of a convolution becomes the value that is passed on, channel by channel:
 /// `r = first(y + bias)`, `z = r * scale + offset (+ added)`, `a = last(z)`, where `first` is a ReLU if the norm stands

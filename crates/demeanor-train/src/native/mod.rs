@@ -7,7 +7,6 @@
 mod buffer;
 mod conv;
 mod map;
-pub(crate) use map::wide;
 mod rows;
 mod tile;
 

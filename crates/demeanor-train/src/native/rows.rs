@@ -7,10 +7,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::map::{Geometry, wide};
+use super::map::Geometry;
 use super::tile::{Half, full, half};
 use crate::engine::{Batch, Mode};
 use crate::layout::Layout;
+use crate::wide::wide;
 
 /// The least variance that [`Layer::AttentiveStatistics`] takes a root of.
 const LEAST_VARIANCE: f32 = 1e-6;
