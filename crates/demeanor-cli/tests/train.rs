@@ -126,6 +126,34 @@ fn a_model_learns_from_others() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn a_run_begins_with_the_weights_of_another() {
+    let folder = folder("from");
+    assert!(train(&folder, "first", &[]).status.success());
+    // hardly a step is taken, so what is known afterwards was known before
+    fs::write(folder.join("recipe.toml"), RECIPE.replace("rate = 0.02 }", "rate = 1e-7 }")).unwrap();
+    let first = folder.join("first").to_str().unwrap().to_owned();
+    let losses = [("on", &["--epochs", "1", "--from", &first][..]), ("anew", &["--epochs", "1"])].map(|(out, more)| {
+        let output = train(&folder, out, more);
+        assert!(output.status.success(), "{}", said(&output));
+        let log = fs::read_to_string(folder.join(out).join("log.jsonl")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        record["train_loss"].as_f64().unwrap()
+    });
+    assert!(2.0 * losses[0] < losses[1], "{losses:?}");
+    let metrics = fs::read_to_string(folder.join("on/metrics.json")).unwrap();
+    assert!(metrics.contains("\"from\""), "{metrics}");
+
+    fs::write(folder.join("recipe.toml"), RECIPE.replace("out = 8", "out = 16")).unwrap();
+    for (at, words) in [("first", "another network"), ("nowhere", "recipe.toml")] {
+        let refused = train(&folder, "refused", &["--from", folder.join(at).to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(said(&refused).contains(words), "{}", said(&refused));
+        assert!(!folder.join("refused/model.safetensors").exists());
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_goes_on_as_if_nothing_had_been() {

@@ -127,6 +127,15 @@ impl Checkpoint {
         replace(path, &data)
     }
 
+    /// The parameters and statistics that a later run may begin with: the average of the weights where there is one, or
+    /// the best epoch's, or the last ones.
+    pub fn weights(&self) -> (&[f32], &[f32]) {
+        match self.average.as_ref().or(self.best.as_ref()) {
+            Some((parameters, statistics)) => (parameters, statistics),
+            None => (&self.parameters, &self.statistics),
+        }
+    }
+
     /// Reads a checkpoint; none where there is no such file.
     ///
     /// # Errors

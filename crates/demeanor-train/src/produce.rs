@@ -1,7 +1,7 @@
 //! From a recipe and a data set to a model folder.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +11,7 @@ use demeanor::{Emotion, Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::calibrate;
-use crate::checkpoint::{file_error, replace};
+use crate::checkpoint::{Checkpoint, file_error, replace};
 use crate::curve;
 use crate::data::Split;
 use crate::data::batches::{FaceSource, FaceTargets, Source, SpeechSource};
@@ -26,7 +26,7 @@ use crate::layout::Layout;
 use crate::metrics::{Confusion, Metrics};
 use crate::native::NativeEngine;
 use crate::recipe::{Recipe, Sense, VotesAs};
-use crate::trainer::{self, EpochRecord, Examples, Measured, Outcome, Prepared, Progress, Run};
+use crate::trainer::{self, CHECKPOINT, EpochRecord, Examples, Measured, Outcome, Prepared, Progress, Run};
 
 /// The model file in a model folder.
 pub const MODEL: &str = "model.safetensors";
@@ -260,10 +260,47 @@ pub struct Course<'a> {
     pub device: Device,
     /// Seed of the run.
     pub seed: u64,
+    /// Folder of an earlier run of the same network, with whose weights this one begins; random ones when absent.
+    pub from: Option<&'a Path>,
     /// Whether to go on from the folder's checkpoint.
     pub resume: bool,
     /// Set from outside to end after the step under way.
     pub interrupted: &'a AtomicBool,
+}
+
+impl Course<'_> {
+    /// The checkpoint of the run to begin from.
+    fn earlier(&self, recipe: &Recipe) -> Result<Option<Checkpoint>> {
+        let Some(folder) = self.from else { return Ok(None) };
+        let path = folder.join(RECIPE);
+        let text = fs::read_to_string(&path).map_err(|e| file_error(&path, "it cannot be read", e))?;
+        let earlier = Recipe::parse(&text)?;
+        let unlike = if earlier.network != recipe.network {
+            Some("network")
+        } else if earlier.labels != recipe.labels {
+            Some("labels")
+        } else {
+            None
+        };
+        if let Some(what) = unlike {
+            return Err(Error::new(
+                ErrorKind::Recipe,
+                format!(
+                    "{} is a run with another {what} than {}: begin from a run whose recipe has the same",
+                    folder.display(),
+                    recipe.name
+                ),
+            ));
+        }
+        let path = folder.join(CHECKPOINT);
+        match Checkpoint::read(&path)? {
+            Some(checkpoint) => Ok(Some(checkpoint)),
+            None => Err(Error::new(
+                ErrorKind::File,
+                format!("{} is not there: expected the folder of a run of `demeanor train`", path.display()),
+            )),
+        }
+    }
 }
 
 /// What was measured in training; written as [`METRICS`].
@@ -273,6 +310,9 @@ pub struct Report {
     pub model: String,
     /// Seed of the run.
     pub seed: u64,
+    /// The folder of the run that it began from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Trainable numbers of the network.
     pub parameters: usize,
     /// Examples learnt from.
@@ -295,7 +335,8 @@ pub struct Report {
 /// has a checkpoint to go on from.
 ///
 /// # Errors
-/// Those of [`trainer::train`] and of writing the folder.
+/// [`ErrorKind::Recipe`] when the run to begin from has another network or other labels; those of [`trainer::train`], and
+/// of reading and writing the folders.
 pub fn produce(
     lesson: &Lesson,
     recipe: &Recipe,
@@ -307,6 +348,7 @@ pub fn produce(
     let layout = Layout::new(&recipe.network, recipe.input_shape())?;
     let mut engine = engine(recipe, course.device)?;
     fs::create_dir_all(course.out).map_err(|e| file_error(course.out, "the folder cannot be made", e))?;
+    let earlier = course.earlier(recipe)?;
     replace(&course.out.join(RECIPE), recipe_text.as_bytes())?;
     let run = Run {
         recipe,
@@ -315,6 +357,7 @@ pub fn produce(
         validation: lesson.validation.as_ref().map(Part::examples),
         folder: Some(course.out),
         seed: course.seed,
+        first: earlier.as_ref().map(Checkpoint::weights),
         resume: course.resume,
         interrupted: course.interrupted,
     };
@@ -344,6 +387,7 @@ pub fn produce(
     let report = Report {
         model: recipe.name.clone(),
         seed: course.seed,
+        from: course.from.map(Path::to_path_buf),
         parameters: layout.parameters,
         training_examples: lesson.train.indices.len(),
         epoch: outcome.epoch,
@@ -395,6 +439,7 @@ pub fn search(
         Error::new(ErrorKind::Setting, "the recipe has no grid of learning rates: expected [train.search] with rates")
     })?;
     let figure = lesson.recipe.train.best;
+    let earlier = course.earlier(&lesson.recipe)?;
     let mut tried = Vec::new();
     for &rate in &search.rates {
         let mut recipe = lesson.recipe.clone();
@@ -409,6 +454,7 @@ pub fn search(
             validation: lesson.validation.as_ref().map(Part::examples),
             folder: None,
             seed: course.seed,
+            first: earlier.as_ref().map(Checkpoint::weights),
             resume: false,
             interrupted: course.interrupted,
         };

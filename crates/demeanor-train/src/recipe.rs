@@ -631,6 +631,7 @@ mod tests {
             (include_str!("../../../recipes/speech-paper.toml"), Sense::Speech),
             (include_str!("../../../recipes/speech-v1.toml"), Sense::Speech),
             (include_str!("../../../recipes/face-v2.toml"), Sense::Face),
+            (include_str!("../../../recipes/face-v2-on.toml"), Sense::Face),
             (include_str!("../../../recipes/speech-v2-teacher.toml"), Sense::Speech),
             (include_str!("../../../recipes/speech-v2.toml"), Sense::Speech),
             (include_str!("../../../recipes/speech-v2-stream.toml"), Sense::Speech),

@@ -60,6 +60,8 @@ pub struct Run<'a> {
     pub folder: Option<&'a Path>,
     /// Seed of first weights, order, variation and dropout.
     pub seed: u64,
+    /// Parameters and statistics of an earlier run to begin with, instead of random ones.
+    pub first: Option<(&'a [f32], &'a [f32])>,
     /// Whether to go on from the folder's checkpoint, if there is one.
     pub resume: bool,
     /// Set from outside (by Ctrl-C) to end after the step under way, with a checkpoint.
@@ -204,7 +206,8 @@ pub fn highest(row: &[f32]) -> usize {
 ///
 /// # Errors
 /// [`ErrorKind::Data`] without training examples or where validation examples are needed and absent;
-/// [`ErrorKind::Setting`] when the checkpoint is of another recipe, seed or data; [`ErrorKind::NotFinite`] when the loss
+/// [`ErrorKind::Setting`] when the checkpoint is of another recipe, seed or data, or the first weights of another
+/// network; [`ErrorKind::NotFinite`] when the loss
 /// is no longer a number; [`ErrorKind::File`] when a file cannot be read or written; those of preparing an example.
 pub fn train(run: &Run<'_>, engine: &mut dyn Engine, report: &mut dyn FnMut(Progress<'_>)) -> Result<Outcome> {
     let settings = &run.recipe.train;
@@ -269,12 +272,21 @@ fn begin(run: &Run<'_>) -> Result<(Checkpoint, Option<PathBuf>)> {
             watched: None,
             finished: false,
         },
-        parameters: run.layout.initial(run.seed),
-        statistics: run.layout.initial_statistics(),
+        parameters: run.first.map_or_else(|| run.layout.initial(run.seed), |(parameters, _)| parameters.to_vec()),
+        statistics: run.first.map_or_else(|| run.layout.initial_statistics(), |(_, statistics)| statistics.to_vec()),
         optimiser: OptimiserState::new(&settings.optimiser, run.layout.parameters),
         average: None,
         best: None,
     };
+    if let Some((parameters, statistics)) = run.first {
+        let (expected, actual) = (run.layout.parameters + run.layout.statistics, parameters.len() + statistics.len());
+        if (parameters.len(), statistics.len()) != (run.layout.parameters, run.layout.statistics) {
+            return Err(Error::new(
+                ErrorKind::Setting,
+                format!("the weights to begin with are of another network: {actual} numbers, not {expected}"),
+            ));
+        }
+    }
     let Some(folder) = run.folder else { return Ok((fresh(), None)) };
     fs::create_dir_all(folder).map_err(|e| file_error(folder, "the folder cannot be made", e))?;
     let path = folder.join(CHECKPOINT);

@@ -74,6 +74,10 @@ struct Common {
     /// For speech the folder of a protocol's runs (or, with --all, of the last fit)
     #[arg(long, value_name = "DIR")]
     teachers: Vec<PathBuf>,
+    /// Begin with the weights of an earlier run of the same network, in this folder, instead of random ones: to train on with
+    /// other settings, or on other data. For speech the folder of a protocol's runs (or, with --all, of the last fit)
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Threads to train and to prepare examples on; all cores when absent
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -132,22 +136,23 @@ fn speech(args: &SpeechArgs) -> Result<Outcome> {
             session.recipe.train.temperature = Some(temperature);
         }
         let teachers = session.teachers("")?;
-        return session.all_seeds(&Lesson::speech(&session.recipe, &set, Which::All)?.taught_by(&teachers)?, out);
+        return session.all_seeds(&Lesson::speech(&session.recipe, &set, Which::All)?.taught_by(&teachers)?, "", out);
     }
     let lesson = |session: &Session<'_>, run: usize| -> Result<Lesson> {
         let teachers = session.teachers(&args.protocol.run_name(run))?;
         Ok(Lesson::speech(&session.recipe, &set, Which::Run(args.protocol, run))?.taught_by(&teachers)?)
     };
     if let Some(run) = args.run {
-        return session.all_seeds(&lesson(&session, run)?, out);
+        return session.all_seeds(&lesson(&session, run)?, &args.protocol.run_name(run), out);
     }
     ensure!(args.common.seeds.is_none(), "--seeds needs --run or --all: the five runs of a protocol have a seed each");
     for run in 0..RUNS {
         let lesson = lesson(&session, run)?;
-        let folder = out.join(args.protocol.run_name(run));
+        let name = args.protocol.run_name(run);
+        let folder = out.join(&name);
         note(format_args!("run {run} of the {} protocol, into {}", args.protocol, folder.display()));
         let seed = args.common.seed.unwrap_or(session.recipe.train.seed);
-        session.one(&lesson, &folder, seed + run as u64)?;
+        session.one(&lesson, &name, &folder, seed + run as u64)?;
     }
     if session.recipe.data.learn_from_validation && session.recipe.train.temperature.is_none() {
         let temperatures = folds::calibrate_runs(&set, out, args.protocol)?;
@@ -160,7 +165,7 @@ fn face(args: &FaceArgs) -> Result<Outcome> {
     let session = Session::new(&args.common, Sense::Face)?;
     let options = LoadOptions { votes: args.votes.clone(), ..LoadOptions::default() };
     let lesson = Lesson::faces(&session.recipe, &args.common.data, &options)?.taught_by(&session.teachers("")?)?;
-    session.all_seeds(&lesson, &args.common.out)
+    session.all_seeds(&lesson, "", &args.common.out)
 }
 
 /// What all runs of a command share.
@@ -209,20 +214,20 @@ impl<'a> Session<'a> {
         self.args.teachers.iter().map(path).map(read).collect()
     }
 
-    /// One run, or one for each seed.
-    fn all_seeds(&self, lesson: &Lesson, out: &Path) -> Result<Outcome> {
+    /// One run, or one for each seed. `run` is the run of a protocol, empty where there is none.
+    fn all_seeds(&self, lesson: &Lesson, run: &str, out: &Path) -> Result<Outcome> {
         for line in &lesson.notes {
             note(line);
         }
         let Some((first, end)) = self.args.seeds else {
             let seed = self.args.seed.unwrap_or(lesson.recipe.train.seed);
-            self.one(lesson, out, seed)?;
+            self.one(lesson, run, out, seed)?;
             return Ok(Outcome::Read);
         };
         let mut accuracies = Vec::new();
         let mut recalls = Vec::new();
         for seed in first..end {
-            if let Some(validation) = self.one(lesson, &out.join(format!("seed{seed}")), seed)?.validation {
+            if let Some(validation) = self.one(lesson, run, &out.join(format!("seed{seed}")), seed)?.validation {
                 accuracies.push(validation.accuracy);
                 recalls.push(validation.balanced_accuracy);
             }
@@ -239,9 +244,16 @@ impl<'a> Session<'a> {
     }
 
     /// One run into a folder.
-    fn one(&self, lesson: &Lesson, out: &Path, seed: u64) -> Result<produce::Report> {
-        let course =
-            Course { out, device: self.args.device, seed, resume: self.args.resume, interrupted: &self.interrupted };
+    fn one(&self, lesson: &Lesson, run: &str, out: &Path, seed: u64) -> Result<produce::Report> {
+        let from = self.args.from.as_ref().map(|folder| folder.join(run));
+        let course = Course {
+            out,
+            device: self.args.device,
+            seed,
+            from: from.as_deref(),
+            resume: self.args.resume,
+            interrupted: &self.interrupted,
+        };
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let style = "{msg} {wide_bar} {pos}/{len} steps, {eta} left";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -154,6 +154,7 @@ fn run(recipe: &Recipe, folder: Option<&Path>, resume: bool, stop_after: Option<
         }),
         folder,
         seed: 3,
+        first: None,
         resume,
         interrupted: &interrupted,
     };
@@ -231,6 +232,7 @@ fn another_recipe_does_not_go_on() {
         }),
         folder: Some(&folder),
         seed: 3,
+        first: None,
         resume: true,
         interrupted: &AtomicBool::new(false),
     };
