@@ -34,6 +34,8 @@ pub struct BuiltIn {
     pub name: &'static str,
     /// What it reads.
     pub sense: Sense,
+    /// Whether it was made for utterances that are still going on; such a one is used where it is named.
+    pub streaming: bool,
     /// The model file.
     pub bytes: &'static [u8],
     /// The model card, in Markdown.
@@ -48,9 +50,13 @@ pub struct BuiltIn {
 #[allow(unused_macros)]
 macro_rules! built_in {
     ($sense:ident, $name:literal) => {
+        built_in!($sense, $name, false)
+    };
+    ($sense:ident, $name:literal, $streaming:literal) => {
         BuiltIn {
             name: $name,
             sense: Sense::$sense,
+            streaming: $streaming,
             bytes: include_bytes!(concat!("../", $name, "/model.safetensors")),
             card: include_str!(concat!("../", $name, "/card.md")),
             metrics: include_str!(concat!("../", $name, "/metrics.json")),
@@ -70,12 +76,14 @@ pub fn all() -> &'static [BuiltIn] {
         built_in!(Speech, "speech-v1"),
         #[cfg(feature = "speech")]
         built_in!(Speech, "speech-v2"),
+        #[cfg(feature = "speech")]
+        built_in!(Speech, "speech-v2-stream", true),
     ]
 }
 
-/// The newest built-in model of a sense.
+/// The newest built-in model of a sense that reads a whole: a picture, an utterance.
 pub fn newest(sense: Sense) -> Option<&'static BuiltIn> {
-    all().iter().rfind(|m| m.sense == sense)
+    all().iter().rfind(|m| m.sense == sense && !m.streaming)
 }
 
 /// The file of the newest built-in face model.
