@@ -69,7 +69,7 @@ fn list(json: bool) -> anyhow::Result<Outcome> {
             let accuracy = accuracy.map_or(String::new(), |a| format!("accuracy {:.1} %", 100.0 * a));
             writeln!(
                 out,
-                "{:<12} {:<7} {:>5.1} MB  {:>2} emotions  {accuracy:<16}  {}",
+                "{:<16} {:<7} {:>5.1} MB  {:>2} emotions  {accuracy:<16}  {}",
                 model.name,
                 model.sense.name(),
                 model.bytes.len() as f64 / 1e6,
