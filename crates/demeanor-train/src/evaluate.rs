@@ -7,6 +7,7 @@ use std::path::Path;
 use demeanor::face::net::FaceModel;
 use demeanor::face::prepare::{FaceInput, prepare_into};
 use demeanor::model::{self, Header, InputRecipe};
+use demeanor::nn::Precision;
 use demeanor::speech::net::SpeechModel;
 use demeanor::speech::prepare::{Preparer, SpeechInput};
 use demeanor::speech::resample::resample;
@@ -69,17 +70,17 @@ pub struct Voted {
 }
 
 /// Reads pictures with a model, on all cores; a pass for each picture alone, as in use. Scores are in the order of
-/// `indices`.
+/// `indices`, multiplied as `precision` says.
 ///
 /// # Errors
 /// Those of loading the model and of preparing and reading a picture; [`ErrorKind::Data`] for a place that the set does
 /// not have.
-pub fn face_scores(model: &[u8], set: &FaceSet, indices: &[usize]) -> Result<Vec<Scores>> {
+pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &[usize]) -> Result<Vec<Scores>> {
     let piece = indices.len().div_ceil(rayon::current_num_threads()).max(1);
     let parts = indices
         .par_chunks(piece)
         .map(|part| {
-            let mut model = FaceModel::load(model)?;
+            let mut model = FaceModel::load_as(model, precision)?;
             let mut input = FaceInput::new(model.recipe());
             part.iter()
                 .map(|&i| {
@@ -102,7 +103,13 @@ pub fn face_scores(model: &[u8], set: &FaceSet, indices: &[usize]) -> Result<Vec
 ///
 /// # Errors
 /// As [`face_scores`]; [`ErrorKind::Data`] when the split holds no picture with a label of the model.
-pub fn faces(model: &[u8], set: &FaceSet, split: Split, twins_marked: bool) -> Result<FaceReport> {
+pub fn faces(
+    model: &[u8],
+    precision: Precision,
+    set: &FaceSet,
+    split: Split,
+    twins_marked: bool,
+) -> Result<FaceReport> {
     let header = FaceModel::load(model)?.header().clone();
     let all = set.indices(split);
     let indices: Vec<usize> =
@@ -113,7 +120,7 @@ pub fn faces(model: &[u8], set: &FaceSet, split: Split, twins_marked: bool) -> R
             format!("the {split} split has {} pictures, and none has a label of {}", all.len(), header.name),
         ));
     }
-    let scores = face_scores(model, set, &indices)?;
+    let scores = face_scores(model, precision, set, &indices)?;
     let clean = set.clean_indices(split);
     let (mut whole, mut part) = (Confusion::new(&header.labels), Confusion::new(&header.labels));
     let mut voted = Voted { samples: 0, accuracy: 0.0 };
@@ -406,6 +413,7 @@ mod tests {
             input,
             labels: labels.to_vec(),
             network: vec![Layer::GlobalAverage, Layer::Dense(Dense { units: labels.len(), relu: false })],
+            mirror: false,
             temperature: 1.0,
             licence: "none".into(),
             recipe: String::new(),
@@ -436,7 +444,7 @@ mod tests {
     fn a_face_report_has_the_fields_that_are_promised() {
         let recipe = FaceRecipe { size: 48, scaling: Scaling::Unit, margin: 0.0 };
         let bytes = model(InputRecipe::Face(recipe), &Emotion::FER, 3);
-        let report = faces(&bytes, &faces_set(), Split::Test, true).unwrap();
+        let report = faces(&bytes, Precision::Fast, &faces_set(), Split::Test, true).unwrap();
         assert_eq!((report.metrics.samples, report.left_out), (9, 1));
         assert_eq!(report.clean.as_ref().unwrap().metrics.samples, 8);
         assert_eq!(report.voted.unwrap(), Voted { samples: 9, accuracy: 1.0 });
@@ -455,8 +463,11 @@ mod tests {
         let back: FaceReport = serde_json::from_value(json).unwrap();
         assert_eq!(back, report);
         assert!(crate::report::faces(&report).contains("without twins"));
-        assert_eq!(faces(&bytes, &faces_set(), Split::Validation, false).unwrap_err().kind(), ErrorKind::Data);
-        assert!(faces(b"no model", &faces_set(), Split::Test, false).is_err());
+        assert_eq!(
+            faces(&bytes, Precision::Fast, &faces_set(), Split::Validation, false).unwrap_err().kind(),
+            ErrorKind::Data
+        );
+        assert!(faces(b"no model", Precision::Fast, &faces_set(), Split::Test, false).is_err());
     }
 
     fn speech_set() -> SpeechSet {

@@ -403,7 +403,7 @@ pub fn produce(
 }
 
 fn measure(part: &Part, outcome: &Outcome, engine: &mut dyn Engine, recipe: &Recipe) -> Result<Measured> {
-    let prepared = Prepared::new(&part.examples(), recipe.labels.len(), recipe.train.batch)?;
+    let prepared = Prepared::new(&part.examples(), recipe)?;
     engine.set_statistics(&outcome.statistics);
     Ok(prepared.measure(engine, &outcome.parameters))
 }

@@ -25,6 +25,9 @@ pub struct Recipe {
     pub input: InputRecipe,
     /// The layers, in order. The last is a dense layer with a unit for each label.
     pub network: Vec<Layer>,
+    /// Whether the model sees a face's mirror image too and answers with the mean of both logits; for faces alone.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub mirror: bool,
     /// How training clips and pictures are varied; nothing is when absent.
     #[serde(default)]
     pub augment: Augment,
@@ -33,6 +36,10 @@ pub struct Recipe {
     pub data: Data,
     /// How the network learns.
     pub train: Train,
+}
+
+fn is_no(value: &bool) -> bool {
+    !*value
 }
 
 /// The sense that a model is for.
@@ -514,7 +521,10 @@ impl Recipe {
         }
         match self.sense() {
             Sense::Face => require(self.augment.speech.is_none(), "augment.speech", "absent for faces", &"present")?,
-            Sense::Speech => require(self.augment.face.is_none(), "augment.face", "absent for speech", &"present")?,
+            Sense::Speech => {
+                require(self.augment.face.is_none(), "augment.face", "absent for speech", &"present")?;
+                require(!self.mirror, "mirror", "absent for speech", &self.mirror)?;
+            }
         }
         within(self.data.votes, 0.0..=1.0, "data.votes")?;
         let blind = self.data.learn_from_validation && (self.train.export == Export::Best || self.train.stop.is_some());

@@ -12,6 +12,7 @@ use demeanor::baseline::Baseline;
 use demeanor::face::net::FaceModel;
 use demeanor::fuse::{Evidence, FuseSettings, fuse, nearest};
 use demeanor::model::Header;
+use demeanor::nn::Precision;
 use demeanor::{Emotion, Error, ErrorKind, Result, Scores};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
@@ -122,7 +123,7 @@ pub fn fusion(
             };
             chosen.push(of_label[random.random_range(0..of_label.len())]);
         }
-        let seen = face_scores(face, pictures, &chosen)?;
+        let seen = face_scores(face, Precision::default(), pictures, &chosen)?;
         let mut confusions = [(); 3].map(|()| Confusion::new(&labels));
         for ((i, voice), seen) in voices.iter().zip(&seen) {
             let truth = clips.clips[*i].emotion;

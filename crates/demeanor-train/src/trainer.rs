@@ -125,27 +125,41 @@ pub struct Prepared {
     batches: Vec<Batch>,
     classes: Vec<usize>,
     labels: usize,
+    mirror: bool,
 }
 
 impl Prepared {
-    /// Prepares all examples, on all cores, for batches of this size.
+    /// Prepares all examples of a recipe, on all cores.
     ///
     /// # Errors
     /// When an example cannot be prepared.
-    pub fn new(examples: &Examples<'_>, labels: usize, size: usize) -> Result<Self> {
+    pub fn new(examples: &Examples<'_>, recipe: &Recipe) -> Result<Self> {
         let batch = |part| Ok(examples.source.batch(part, batches::Place { seed: 0, epoch: 0, first: 0 })?.batch);
-        let batches = examples.indices.chunks(size.max(1)).map(batch).collect::<Result<Vec<_>>>()?;
-        Ok(Prepared { batches, classes: examples.classes.to_vec(), labels })
+        let batches = examples.indices.chunks(recipe.train.batch.max(1)).map(batch).collect::<Result<Vec<_>>>()?;
+        let (classes, labels) = (examples.classes.to_vec(), recipe.labels.len());
+        Ok(Prepared { batches, classes, labels, mirror: recipe.mirror })
     }
 
-    /// Measures parameters on them, with the engine's running statistics.
+    /// Measures parameters on them, with the engine's running statistics; with their mirror images too where the recipe says so.
     pub fn measure(&self, engine: &mut dyn Engine, parameters: &[f32]) -> Measured {
         let mut logits = Vec::with_capacity(self.classes.len() * self.labels);
         for batch in &self.batches {
+            let first = logits.len();
             logits.extend_from_slice(&engine.forward(parameters, batch, Mode::Evaluate));
+            if self.mirror {
+                let mirrored = engine.forward(parameters, &mirrored(batch), Mode::Evaluate);
+                logits[first..].iter_mut().zip(&mirrored).for_each(|(a, b)| *a = 0.5 * (*a + b));
+            }
         }
         Measured::new(logits, self.classes.clone(), self.labels)
     }
+}
+
+/// The mirror images of a batch of pictures.
+fn mirrored(batch: &Batch) -> Batch {
+    let mut mirrored = batch.clone();
+    mirrored.values.chunks_exact_mut(batch.width.max(1)).for_each(<[f32]>::reverse);
+    mirrored
 }
 
 impl Measured {
@@ -225,7 +239,7 @@ pub fn train(run: &Run<'_>, engine: &mut dyn Engine, report: &mut dyn FnMut(Prog
     }
     let (mut state, path) = begin(run)?;
     engine.set_statistics(&state.statistics);
-    let validation = run.validation.as_ref().map(|v| Prepared::new(v, labels, settings.batch)).transpose()?;
+    let validation = run.validation.as_ref().map(|v| Prepared::new(v, run.recipe)).transpose()?;
     let weights = settings.class_weights.of(&counts(run.train.classes, labels));
     let decays = decays(run.layout);
     if state.place.finished {

@@ -33,6 +33,9 @@ pub struct Header {
     pub labels: Vec<Emotion>,
     /// The layers, in order.
     pub network: Vec<Layer>,
+    /// Whether the network sees a face's mirror image too, and the mean of both logits is the answer; for faces alone.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub mirror: bool,
     /// What logits are divided by before the softmax, so that scores are calibrated; more than 0.
     pub temperature: f32,
     /// The licence of the weights.
@@ -42,6 +45,10 @@ pub struct Header {
     /// SHA-256, in hexadecimal, of this header as JSON with this field empty, then of each tensor in order of name: its
     /// name, type and shape as a line of text (`0.weight F32 [32, 1, 3, 3]`), then its bytes. [`write()`] sets it.
     pub sha256: String,
+}
+
+fn is_no(value: &bool) -> bool {
+    !*value
 }
 
 /// How the inputs of a model are prepared.
@@ -89,6 +96,9 @@ impl Header {
         recipe.map_err(|error| {
             Error::new(ErrorKind::Model, format!("the model cannot be used: {error}")).with_source(error)
         })?;
+        if self.mirror && matches!(self.input, InputRecipe::Speech(_)) {
+            return Err(Error::new(ErrorKind::Model, "the model reads speech, and speech has no mirror image"));
+        }
         let input = self.input.shape();
         match spec::shapes(&self.network, input)?.last() {
             Some(Shape::Row(outputs)) if *outputs == labels.len() => Ok(()),
@@ -429,6 +439,7 @@ mod tests {
             input: InputRecipe::Face(FaceRecipe { size: 8, scaling: Scaling::Unit, margin: 0.1 }),
             labels: Emotion::FER.to_vec(),
             network,
+            mirror: false,
             temperature: 1.3,
             licence: "MIT".into(),
             recipe: "epochs = 1".into(),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use demeanor::face::detect::{DetectSettings, Detector};
 use demeanor::face::net::FaceModel;
 use demeanor::face::prepare::{FaceInput, prepare_into};
+use demeanor::nn::Precision;
 use demeanor::speech::net::SpeechModel;
 use demeanor::speech::prepare::{Preparer, SpeechInput};
 use demeanor_models::Sense;
@@ -99,6 +100,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             stage("prepare a face", &mut || Ok(prepare_into(&frame, region, &mut input)?))?;
             stage("face network", &mut || {
                 black_box(model.read(&input)?);
+                Ok(())
+            })?;
+            let mut single = FaceModel::load_as(&bytes, Precision::Single)?;
+            stage("face network, f32", &mut || {
+                black_box(single.read(&input)?);
                 Ok(())
             })?;
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use demeanor::fuse::FuseSettings;
+use demeanor::nn::Precision;
 use demeanor_models::Sense;
 use demeanor_train::augment::speech::Noise;
 use demeanor_train::data::Split;
@@ -50,6 +51,9 @@ struct Face {
     /// A model file, or the name of a built-in model [default: the newest built-in face model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// How the network multiplies: single (precision), or fast: rounded as in training, where the processor has matrix tiles
+    #[arg(long, value_name = "PRECISION", default_value = "fast")]
+    precision: Precision,
     /// A table of FER+ votes [default: fer2013plus.csv beside the set, if it is there]
     #[arg(long, value_name = "FILE")]
     votes: Option<PathBuf>,
@@ -193,7 +197,7 @@ fn face(args: Face) -> anyhow::Result<Outcome> {
         terminal::warn(note);
     }
     set.mark_twins();
-    let found = evaluate::faces(&bytes, &set, args.split, true)?;
+    let found = evaluate::faces(&bytes, args.precision, &set, args.split, true)?;
     let labels: Vec<_> = found.metrics.per_class.iter().map(|c| c.emotion).collect();
     let title = format!("{}, {} split", found.model, found.split);
     plot(args.plot.as_deref(), || report::confusion_svg(&title, &labels, &found.metrics.confusion))?;

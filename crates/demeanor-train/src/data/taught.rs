@@ -173,6 +173,7 @@ mod tests {
             input: recipe.input.clone(),
             labels: recipe.labels.clone(),
             network: recipe.network.clone(),
+            mirror: false,
             temperature: 1.5,
             licence: String::new(),
             recipe: String::new(),

@@ -9,8 +9,8 @@ use super::map::{
     Geometry, Passage, add_row, add_rows, add_statistics, gradient_sums, pair, pair_columns, pass_row, pool_row,
     raw_gradient, round_rows, transpose, unpool_row,
 };
-use super::tile::{BLOCK, Form, Half, Left, Right, STEP, block, half};
 use crate::layout::NORM_EPSILON;
+use demeanor::nn::tile::{BLOCK, Form, Half, Left, Right, STEP, block, half};
 
 /// Pixels that a group of pictures should have at least: long sums keep the tiles busy.
 const GROUP: usize = 2048;

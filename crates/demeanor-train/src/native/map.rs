@@ -3,8 +3,8 @@
 //! A map is stored channel-last in bfloat16, with zeros around each picture, so that a convolution at any pixel reads its
 //! neighbours at fixed distances, and 16 or 32 pixels in a row are the rows of a matrix as they stand.
 
-use super::tile::{Half, full, half};
 use crate::wide::wide;
+use demeanor::nn::tile::{Half, full, half};
 
 /// Where the pixels of a map lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -8,18 +8,17 @@ mod buffer;
 mod conv;
 mod map;
 mod rows;
-mod tile;
 
 use demeanor::error::{Error, ErrorKind, Result};
 use demeanor::nn::spec::{Conv, Layer};
+pub use demeanor::nn::tile::Form;
+use demeanor::nn::tile::{Half, half};
 use rayon::prelude::*;
 
 use self::buffer::Buffer;
 use self::conv::{Convolution, Plan, Prepared, Sums, Workspace, padded};
 use self::map::Geometry;
 use self::rows::{RowLayer, Tape};
-pub use self::tile::Form;
-use self::tile::{Half, half};
 use crate::engine::{Batch, Engine, Mode};
 use crate::layout::{Layout, NORM_MOMENTUM};
 

@@ -8,10 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::map::Geometry;
-use super::tile::{Half, full, half};
 use crate::engine::{Batch, Mode};
 use crate::layout::Layout;
 use crate::wide::wide;
+use demeanor::nn::tile::{Half, full, half};
 
 /// The least variance that [`Layer::AttentiveStatistics`] takes a root of.
 const LEAST_VARIANCE: f32 = 1e-6;

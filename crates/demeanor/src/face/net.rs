@@ -4,7 +4,7 @@ use crate::emotion::Scores;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::prepare::{FaceInput, FaceRecipe};
 use crate::model::{self, Header, InputRecipe};
-use crate::nn::Network;
+use crate::nn::{Network, Precision};
 
 /// A face model: recipe, labels, calibration and network, ready to run.
 #[derive(Debug, Clone)]
@@ -12,6 +12,9 @@ pub struct FaceModel {
     header: Header,
     recipe: FaceRecipe,
     network: Network,
+    /// A face and, where the model asks for it, its mirror image.
+    pictures: Vec<f32>,
+    logits: Vec<f32>,
 }
 
 impl FaceModel {
@@ -20,6 +23,14 @@ impl FaceModel {
     /// # Errors
     /// As [`model::read`]; [`ErrorKind::Recipe`] when the file is of another sense.
     pub fn load(bytes: &[u8]) -> Result<Self> {
+        Self::load_as(bytes, Precision::default())
+    }
+
+    /// As [`FaceModel::load`], with the precision of the network chosen.
+    ///
+    /// # Errors
+    /// As [`FaceModel::load`].
+    pub fn load_as(bytes: &[u8], precision: Precision) -> Result<Self> {
         let (header, tensors) = model::read(bytes)?;
         let InputRecipe::Face(recipe) = &header.input else {
             return Err(Error::new(
@@ -27,8 +38,9 @@ impl FaceModel {
                 format!("{} is a model for speech; expected one for faces", header.name),
             ));
         };
-        let network = Network::new(&header.network, header.input.shape(), &tensors)?;
-        Ok(FaceModel { recipe: recipe.clone(), header, network })
+        let count = if header.mirror { 2 } else { 1 };
+        let network = Network::of_pictures(&header.network, [recipe.size; 2], count, &tensors, precision)?;
+        Ok(FaceModel { recipe: recipe.clone(), header, network, pictures: Vec::new(), logits: Vec::new() })
     }
 
     /// What the model file says of itself.
@@ -41,7 +53,8 @@ impl FaceModel {
         &self.recipe
     }
 
-    /// The outputs of the network, one for each of the header's labels, before temperature and softmax.
+    /// The outputs of the network, one for each of the header's labels, before temperature and softmax; the mean of those for
+    /// the face and for its mirror image where the header says so.
     ///
     /// # Errors
     /// [`ErrorKind::Recipe`] when the input was prepared by another recipe than this model's.
@@ -57,7 +70,18 @@ impl FaceModel {
                 ),
             ));
         }
-        self.network.run(input.values(), self.recipe.size)
+        self.pictures.clear();
+        self.pictures.extend_from_slice(input.values());
+        if self.header.mirror {
+            let rows = input.values().chunks_exact(self.recipe.size);
+            self.pictures.extend(rows.flat_map(|row| row.iter().rev()));
+        }
+        let logits = self.network.run_pictures(&self.pictures)?;
+        let (face, mirrored) = logits.split_at(self.header.labels.len().min(logits.len()));
+        self.logits.clear();
+        self.logits.extend_from_slice(face);
+        self.logits.iter_mut().zip(mirrored).for_each(|(logit, other)| *logit = 0.5 * (*logit + other));
+        Ok(&self.logits)
     }
 
     /// What a face reads as: the softmax of the logits over the temperature.
@@ -66,7 +90,7 @@ impl FaceModel {
     /// As [`FaceModel::logits`].
     pub fn read(&mut self, input: &FaceInput) -> Result<Scores> {
         self.logits(input)?;
-        Scores::from_logits(&self.header.labels, self.network.output(), self.header.temperature)
+        Scores::from_logits(&self.header.labels, &self.logits, self.header.temperature)
     }
 }
 
@@ -75,7 +99,8 @@ mod tests {
     use super::*;
     use crate::emotion::Emotion;
     use crate::face::prepare::Scaling;
-    use crate::input::Hz;
+    use crate::face::prepare::prepare;
+    use crate::input::{Frame, Hz, PixelLayout};
     use crate::model::{FORMAT, Tensors};
     use crate::nn::{Dense, Layer, spec};
     use crate::speech::prepare::{Features, Level, SpeechRecipe};
@@ -97,6 +122,7 @@ mod tests {
             input,
             labels: Emotion::FER.to_vec(),
             network,
+            mirror: false,
             temperature: 2.0,
             licence: "MIT".into(),
             recipe: String::new(),
@@ -115,6 +141,31 @@ mod tests {
         assert_eq!(model.logits(&input).unwrap(), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]);
         let ratio = scores.of(Emotion::Neutral) / scores.of(Emotion::Surprise);
         assert!((ratio - 0.25f32.exp()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_mirrored_face_is_read_alike() {
+        let mut model = FaceModel::load(&file(InputRecipe::Face(recipe()), 0.0)).unwrap();
+        let network = vec![Layer::Flatten, Layer::Dense(Dense { units: 7, relu: false })];
+        let mut tensors = Tensors::new();
+        let weights: Vec<f32> = (0..7 * 144).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
+        tensors.insert("1.weight", &[7, 144], weights).unwrap();
+        tensors.insert("1.bias", &[7], vec![0.5; 7]).unwrap();
+        let header = Header { network, mirror: true, ..model.header().clone() };
+        let pixels: Vec<u8> = (0..144).map(|i| (i * 91 % 256) as u8).collect();
+        let mirrored: Vec<u8> = pixels.chunks_exact(12).flat_map(|row| row.iter().rev().copied()).collect();
+        let [one, other] = [&pixels, &mirrored]
+            .map(|pixels| prepare(&Frame::new(pixels, 12, 12, PixelLayout::Grey8).unwrap(), None, &recipe()).unwrap());
+        let mut plain =
+            FaceModel::load(&model::write(&Header { mirror: false, ..header.clone() }, &tensors).unwrap()).unwrap();
+        let alone = [&one, &other].map(|input| plain.logits(input).unwrap().to_vec());
+        assert_ne!(alone[0], alone[1]);
+        model = FaceModel::load(&model::write(&header, &tensors).unwrap()).unwrap();
+        let both = [&one, &other].map(|input| model.logits(input).unwrap().to_vec());
+        assert_eq!(both[0], both[1]);
+        for (mean, (a, b)) in both[0].iter().zip(alone[0].iter().zip(&alone[1])) {
+            assert!((mean - (a + b) / 2.0).abs() < 1e-6);
+        }
     }
 
     #[test]

@@ -16,12 +16,14 @@ pub(crate) mod lanes;
 mod map;
 mod network;
 mod recurrent;
+pub mod tile;
+mod trunk;
 
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
 mod tests;
 
-pub use network::Network;
+pub use network::{Network, Precision};
 pub use recurrent::Stream;
 pub use spec::{Conv, Dense, Layer, Norm, Recurrent, Shape};

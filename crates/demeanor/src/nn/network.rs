@@ -9,14 +9,42 @@ use crate::nn::lanes::{Aligned, Form, LANES, padded};
 use crate::nn::map::{Border, Geometry, Map};
 use crate::nn::recurrent::{Kind, Sequence};
 use crate::nn::spec::{self, Conv, Layer, MAX_VALUES, Norm};
+use crate::nn::tile;
+use crate::nn::trunk::Trunk;
+
+/// How exactly a network of pictures multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Single precision on every processor.
+    Single,
+    /// Where the processor has matrix tiles (Intel's AMX), the convolutions that a network begins with round their factors to
+    /// bfloat16, as training does, and sum in single precision: several times faster, and scores that differ by about
+    /// 0.01 at the most. Elsewhere as [`Precision::Single`].
+    #[default]
+    Fast,
+}
+
+impl std::str::FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word {
+            "single" => Ok(Precision::Single),
+            "fast" => Ok(Precision::Fast),
+            _ => Err(Error::new(ErrorKind::Setting, format!("\"{word}\" is no precision; expected single or fast"))),
+        }
+    }
+}
 
 /// A network with its weights and the memory that a run needs.
 ///
 /// Sums run in single precision and in another order than in training, so outputs agree with other programs' to about
-/// 1e-4, not to the last bit.
+/// 1e-4, not to the last bit (see [`Precision`] for networks of pictures).
 #[derive(Debug, Clone)]
 pub struct Network {
     input: [usize; 3],
+    /// What does the first layers, and gives the first map.
+    trunk: Option<Trunk>,
     steps: Vec<Step>,
     maps: Vec<Map>,
     rows: Vec<Aligned<f32>>,
@@ -58,12 +86,59 @@ impl Network {
         Self::with_form(layers, input, tensors, Form::best())
     }
 
+    /// A network of these layers for up to `most` pictures `[1, height, width]` at a time, for [`Network::run_pictures`]
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn of_pictures(
+        layers: &[Layer],
+        [height, width]: [usize; 2],
+        most: usize,
+        tensors: &Tensors,
+        precision: Precision,
+    ) -> Result<Self> {
+        let tiles = tile::Form::detect();
+        let form = (precision == Precision::Fast && tiles == tile::Form::Tiles).then_some(tiles);
+        Self::with_trunk(layers, [height, width], most, tensors, form)
+    }
+
+    /// As [`Network::of_pictures`]; its first convolutions are done in blocks of this form, if one is given.
+    pub(crate) fn with_trunk(
+        layers: &[Layer],
+        [height, width]: [usize; 2],
+        most: usize,
+        tensors: &Tensors,
+        form: Option<tile::Form>,
+    ) -> Result<Self> {
+        let input = [1, height, width];
+        let length = Trunk::length(layers);
+        let Some(form) = form.filter(|_| length > 0) else { return Self::new(layers, input, tensors) };
+        for (name, shape) in spec::tensors(layers, input)? {
+            tensors.shaped(&name, &shape)?;
+        }
+        let mut tensor = |name: &str| match tensors.get(name) {
+            Some(tensor) => Ok(tensor.to_f32()),
+            None => Err(Error::new(ErrorKind::Model, format!("tensor {name} is missing"))),
+        };
+        let trunk = Trunk::new(form, &layers[..length], [height, width], most, &mut tensor)?;
+        let mut network = Self::planned(layers, length, trunk.output(), tensors, Form::best())?;
+        network.input = input;
+        network.trunk = Some(trunk);
+        Ok(network)
+    }
+
     pub(crate) fn with_form(layers: &[Layer], input: [usize; 3], tensors: &Tensors, form: Form) -> Result<Self> {
         for (name, shape) in spec::tensors(layers, input)? {
             tensors.shaped(&name, &shape)?;
         }
-        let outputs = spec::shapes(layers, input)?.last().map_or(0, |shape| shape.values());
+        Self::planned(layers, 0, input, tensors, form)
+    }
+
+    /// The layers from `start` on, for inputs of what those before give.
+    fn planned(layers: &[Layer], start: usize, input: [usize; 3], tensors: &Tensors, form: Form) -> Result<Self> {
         let mut plan = Plan {
+            start,
             form,
             tensors,
             steps: Vec::new(),
@@ -73,9 +148,10 @@ impl Network {
             shift: None,
         };
         let [channels, height, most] = input;
+        let layers = &layers[start..];
         let border = need(layers, Border::default());
         let geometry = match layers.iter().find(|layer| !matches!(layer, Layer::Dropout { .. })) {
-            Some(Layer::Conv(_)) => Geometry { channels, height, most, border, lanes: 1 },
+            Some(Layer::Conv(_)) if start == 0 => Geometry { channels, height, most, border, lanes: 1 },
             // each step of a sequence is a row of numbers
             Some(Layer::Lstm(_) | Layer::Gru(_)) => {
                 Geometry { channels: channels * height, height: 1, most, border, lanes: LANES }
@@ -94,11 +170,12 @@ impl Network {
         }
         Ok(Network {
             input,
+            trunk: None,
             steps: plan.steps,
             maps: plan.maps.into_iter().map(Map::new).collect(),
             rows: plan.rows.into_iter().map(Aligned::zeros).collect(),
             last,
-            output: Vec::with_capacity(outputs),
+            output: Vec::new(),
         })
     }
 
@@ -107,7 +184,7 @@ impl Network {
         self.input
     }
 
-    /// The output of the last run; empty before the first.
+    /// The outputs of the last run, one picture's after the other's; empty before the first.
     pub fn output(&self) -> &[f32] {
         &self.output
     }
@@ -119,6 +196,46 @@ impl Network {
     /// [`ErrorKind::Shape`] when the input has another size, or is so narrow that a layer gives nothing.
     pub fn run(&mut self, input: &[f32], width: usize) -> Result<&[f32]> {
         self.check(input, width)?;
+        self.output.clear();
+        self.run_one(input, width)?;
+        Ok(&self.output)
+    }
+
+    /// Runs pictures `[count][height][width]`; the outputs are those of the last layer, one picture's after the other's.
+    /// Allocates nothing after the first run of as many pictures.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when the numbers are not those of whole pictures, or of more than the network has room for.
+    pub fn run_pictures(&mut self, pictures: &[f32]) -> Result<&[f32]> {
+        let [channels, height, width] = self.input;
+        let size = channels * height * width;
+        let count = pictures.len() / size.max(1);
+        let room = self.trunk.as_ref().map_or(usize::MAX, Trunk::room);
+        if count == 0 || count > room || pictures.len() != count * size {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{} numbers for a network that takes up to {room} pictures of {size} numbers", pictures.len()),
+            ));
+        }
+        self.output.clear();
+        let Some(mut trunk) = self.trunk.take() else {
+            for picture in pictures.chunks_exact(size) {
+                self.run_one(picture, width)?;
+            }
+            return Ok(&self.output);
+        };
+        trunk.run(pictures, count);
+        let mut ran = Ok(());
+        for picture in 0..count {
+            trunk.give(picture, &mut self.maps[0]);
+            ran = ran.and_then(|()| self.steps());
+        }
+        self.trunk = Some(trunk);
+        ran?;
+        Ok(&self.output)
+    }
+
+    fn run_one(&mut self, input: &[f32], width: usize) -> Result<()> {
         let [_, height, _] = self.input;
         let map = &mut self.maps[0];
         map.set_width(width);
@@ -153,11 +270,19 @@ impl Network {
                 map.data[from + x * lanes] = input[x * rows + row];
             }
         }
-        self.steps()
+        self.output.clear();
+        self.steps()?;
+        Ok(&self.output)
     }
 
     fn check(&self, input: &[f32], width: usize) -> Result<()> {
         let [channels, height, most] = self.input;
+        if self.trunk.is_some() {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                "a network of pictures runs whole pictures only: use run_pictures",
+            ));
+        }
         if width == 0 || width > most || input.len() != channels * height * width {
             return Err(Error::new(
                 ErrorKind::Shape,
@@ -170,7 +295,8 @@ impl Network {
         Ok(())
     }
 
-    fn steps(&mut self) -> Result<&[f32]> {
+    /// Runs the steps from the first map on and appends what they give.
+    fn steps(&mut self) -> Result<()> {
         let width = self.maps[0].width;
         for step in &mut self.steps {
             step.run(&mut self.maps, &mut self.rows).map_err(|error| match error.kind() {
@@ -181,7 +307,6 @@ impl Network {
                 _ => error,
             })?;
         }
-        self.output.clear();
         match self.last {
             Value::Row(row, count) => self.output.extend_from_slice(&self.rows[row][..count]),
             Value::Map(map) | Value::Flat(map) => {
@@ -194,7 +319,7 @@ impl Network {
                 }
             }
         }
-        Ok(&self.output)
+        Ok(())
     }
 }
 
@@ -280,6 +405,8 @@ impl Step {
 
 /// A network in the making.
 struct Plan<'a> {
+    /// The number of the first layer that is planned.
+    start: usize,
     form: Form,
     tensors: &'a Tensors,
     steps: Vec<Step>,
@@ -331,6 +458,7 @@ impl Plan<'_> {
             let rest = &layers[number + 1..];
             let is_last = rest.iter().all(|layer| matches!(layer, Layer::Dropout { .. }));
             let add = if is_last { add } else { None };
+            let number = if path.is_empty() { self.start + number } else { number };
             let next = self.layer(layer, rest, value, hold, &format!("{path}{number}"), need(rest, after), add)?;
             if !matches!(layer, Layer::Dropout { .. } | Layer::Flatten) {
                 if let (Value::Map(map) | Value::Flat(map), false) = (value, hold) {

@@ -2,12 +2,14 @@
 
 use proptest::prelude::*;
 
+use crate::error::ErrorKind;
 use crate::model::Tensors;
 use crate::nn::lanes::Form;
-use crate::nn::network::Network;
+use crate::nn::network::{Network, Precision};
 use crate::nn::plain;
 use crate::nn::recurrent::Stream;
 use crate::nn::spec::{self, Conv, Dense, Layer, Norm, Recurrent};
+use crate::nn::tile;
 
 /// Numbers that look like chance, -1 to 1: the generator SplitMix64.
 pub(crate) struct Chance(pub(crate) u64);
@@ -332,4 +334,94 @@ proptest! {
         let numbers: Vec<f32> = Chance(seed).many(72).iter().map(|v| v * size).collect();
         prop_assert!(network.run(&numbers, 12).unwrap().iter().all(|v| v.is_finite()));
     }
+}
+
+fn block(out: usize) -> Layer {
+    let body = vec![Layer::Conv(conv(out, [3, 3])), Layer::Conv(Conv { relu: false, ..conv(out, [3, 3]) })];
+    Layer::Residual { body, shortcut: None }
+}
+
+fn tile_forms() -> Vec<tile::Form> {
+    match tile::Form::detect() {
+        tile::Form::Plain => {
+            eprintln!(
+                "skipped: matrix tiles, because this processor has none; the plain form of the same sums is tested"
+            );
+            vec![tile::Form::Plain]
+        }
+        tiles => vec![tile::Form::Plain, tiles],
+    }
+}
+
+#[test]
+fn networks_of_pictures_in_blocks_of_half_numbers() {
+    let pooled = |out| Layer::Conv(Conv { pool: Some([2, 2]), ..conv(out, [3, 3]) });
+    let cases = [
+        (vec![Layer::Conv(conv(32, [3, 3]))], [12, 12]),
+        (vec![Layer::Conv(conv(7, [5, 5])), Layer::Conv(conv(40, [1, 3]))], [5, 9]),
+        (vec![pooled(20), block(20), pooled(70), block(70), Layer::GlobalAverage, dense(7)], [21, 26]),
+        (
+            vec![pooled(32), Layer::Conv(conv(64, [3, 3])), Layer::MaxPool { size: 2 }, Layer::Flatten, dense(5)],
+            [16, 16],
+        ),
+        (vec![Layer::Conv(conv(16, [3, 3])), Layer::Conv(Conv { stride: [2, 2], ..conv(16, [3, 3]) })], [11, 10]),
+    ];
+    for (n, (layers, side)) in cases.iter().enumerate() {
+        let input = [1, side[0], side[1]];
+        let size = side[0] * side[1];
+        let tensors = weights(layers, input, n as u64, false);
+        let pictures = Chance(n as u64 + 50).many(3 * size);
+        for form in tile_forms() {
+            let mut network = Network::with_trunk(layers, *side, 3, &tensors, Some(form)).unwrap();
+            let together = network.run_pictures(&pictures).unwrap().to_vec();
+            for (picture, found) in pictures.chunks(size).zip(together.chunks(together.len() / 3)) {
+                let expected = plain::run(layers, &tensors, picture, input).unwrap();
+                let scale = expected.iter().fold(1e-3f32, |most, v| most.max(v.abs()));
+                for (a, b) in found.iter().zip(&expected) {
+                    assert!(
+                        (a - b).abs() <= 0.02 * scale,
+                        "{form:?}, {layers:?}: {a}, expected {b} (of up to {scale})"
+                    );
+                }
+                // alone, after another picture in the same memory, to the last bit
+                assert_eq!(network.run_pictures(picture).unwrap(), found);
+            }
+        }
+        let mut single = Network::of_pictures(layers, *side, 1, &tensors, Precision::Single).unwrap();
+        let expected = plain::run(layers, &tensors, &pictures[..size], input).unwrap();
+        close(single.run_pictures(&pictures[..size]).unwrap(), &expected, "single precision");
+    }
+}
+
+#[test]
+fn blocks_of_half_numbers_lose_nothing_of_small_whole_numbers() {
+    let layers = [Layer::Conv(conv(48, [3, 3])), Layer::Conv(Conv { relu: false, ..conv(33, [3, 3]) })];
+    let input = [1, 13, 14];
+    let mut chance = Chance(3);
+    let mut tensors = Tensors::new();
+    for (name, shape) in spec::tensors(&layers, input).unwrap() {
+        // few of them are not 0, so that every sum is below 256 and every number one of bfloat16
+        let values = chance.many(shape.iter().product());
+        let values = values.iter().map(|v| if v.abs() > 0.97 { v.signum() } else { 0.0 });
+        tensors.insert(name, &shape, values.collect()).unwrap();
+    }
+    let picture: Vec<f32> = chance.many(13 * 14).iter().map(|v| (v * 8.0).round()).collect();
+    let expected = plain::run(&layers, &tensors, &picture, input).unwrap();
+    assert!(expected.iter().any(|v| *v > 3.0) && expected.iter().all(|v| v.abs() < 256.0));
+    for form in tile_forms() {
+        let mut network = Network::with_trunk(&layers, [13, 14], 1, &tensors, Some(form)).unwrap();
+        assert_eq!(network.run_pictures(&picture).unwrap(), expected, "{form:?}");
+    }
+}
+
+#[test]
+fn what_is_no_picture_is_refused() {
+    let layers = [Layer::Conv(conv(8, [3, 3])), Layer::GlobalAverage, dense(2)];
+    let tensors = weights(&layers, [1, 6, 6], 1, false);
+    let mut network = Network::with_trunk(&layers, [6, 6], 2, &tensors, Some(tile::Form::Plain)).unwrap();
+    for count in [0, 35, 37, 3 * 36] {
+        assert_eq!(network.run_pictures(&vec![0.0; count]).unwrap_err().kind(), ErrorKind::Shape);
+    }
+    assert_eq!(network.run(&[0.0; 36], 6).unwrap_err().kind(), ErrorKind::Shape);
+    assert_eq!(network.run_pictures(&[0.0; 72]).unwrap().len(), 4);
 }

@@ -109,6 +109,7 @@ mod tests {
             input,
             labels: Emotion::FER.to_vec(),
             network,
+            mirror: false,
             temperature: 2.0,
             licence: "MIT".into(),
             recipe: String::new(),

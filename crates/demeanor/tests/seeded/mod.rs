@@ -43,6 +43,7 @@ fn file(name: &str, input: InputRecipe, labels: &[Emotion], middle: Layer, rows:
         input,
         labels: labels.to_vec(),
         network: vec![conv(), middle, Layer::Dense(Dense { units: labels.len(), relu: false })],
+        mirror: false,
         temperature: 1.0,
         licence: "MIT".to_owned(),
         recipe: String::new(),

@@ -1,4 +1,5 @@
-//! The one inner loop of all convolutions in training: a block of 32 x 32 sums of products of bfloat16 numbers.
+//! The inner loop of convolutions in training, and of [`Precision::Fast`](super::Precision) networks of pictures: a block of
+//! 32 x 32 sums of products of bfloat16 numbers.
 //!
 //! Numbers are stored as the upper half of an `f32`; products are summed in `f32`. Where the processor has matrix tiles
 //! (AMX) they are used; everywhere else the same sums are formed in plain code that the compiler vectorises.
@@ -248,15 +249,15 @@ mod tiles {
                     "lea {t}, [{a} + {t}*2]",
                     "tileloadd tmm4, [{t} + {ar}*1]",
                     "tileloadd tmm6, [{b} + {br}*1]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tileloadd tmm7, [{b2} + {br}*1]",
                     "add {t}, {a2}",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "tileloadd tmm5, [{t} + {ar}*1]",
+                    "tileloadd tmm7, [{b2} + {br}*1]",
                     "add {b}, {bs}",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tileloadd tmm5, [{t} + {ar}*1]",
                     "add {b2}, {bs}",
                     "add {steps}, 8",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
                     "tdpbf16ps tmm3, tmm5, tmm7",
                     "dec {n}",
                     "jnz 2b",
