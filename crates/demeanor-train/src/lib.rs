@@ -27,6 +27,7 @@ pub mod trainer;
 pub mod calibrate;
 pub mod export;
 pub mod folds;
+mod grown;
 pub mod produce;
 
 pub mod evaluate;

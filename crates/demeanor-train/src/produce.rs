@@ -22,6 +22,7 @@ use crate::data::taught::Taught;
 use crate::data::votes::VoteModel;
 use crate::engine::Engine;
 use crate::export::{Trained, model_file};
+use crate::grown;
 use crate::layout::Layout;
 use crate::metrics::{Confusion, Metrics};
 use crate::native::NativeEngine;
@@ -260,7 +261,8 @@ pub struct Course<'a> {
     pub device: Device,
     /// Seed of the run.
     pub seed: u64,
-    /// Folder of an earlier run of the same network, with whose weights this one begins; random ones when absent.
+    /// Folder of an earlier run of the same network, or of one with fewer residual blocks, with whose weights this one
+    /// begins; random ones when absent.
     pub from: Option<&'a Path>,
     /// Whether to go on from the folder's checkpoint.
     pub resume: bool,
@@ -269,37 +271,49 @@ pub struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// The checkpoint of the run to begin from.
-    fn earlier(&self, recipe: &Recipe) -> Result<Option<Checkpoint>> {
+    /// Parameters and statistics to begin with, from the run to begin from; none when random ones are meant.
+    fn first(&self, recipe: &Recipe, layout: &Layout) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
         let Some(folder) = self.from else { return Ok(None) };
         let path = folder.join(RECIPE);
         let text = fs::read_to_string(&path).map_err(|e| file_error(&path, "it cannot be read", e))?;
-        let earlier = Recipe::parse(&text)?;
-        let unlike = if earlier.network != recipe.network {
-            Some("network")
-        } else if earlier.labels != recipe.labels {
-            Some("labels")
-        } else {
-            None
-        };
-        if let Some(what) = unlike {
-            return Err(Error::new(
+        let earlier = Recipe::parse(&text).map_err(|e| Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+        let refuse = |what: &str| {
+            Err(Error::new(
                 ErrorKind::Recipe,
                 format!(
                     "{} is a run with another {what} than {}: begin from a run whose recipe has the same",
                     folder.display(),
                     recipe.name
                 ),
-            ));
+            ))
+        };
+        if earlier.labels != recipe.labels {
+            return refuse("list of labels");
         }
+        let Some(places) = grown::places(&recipe.network, &earlier.network) else {
+            return refuse("network (new residual blocks apart)");
+        };
         let path = folder.join(CHECKPOINT);
-        match Checkpoint::read(&path)? {
-            Some(checkpoint) => Ok(Some(checkpoint)),
-            None => Err(Error::new(
+        let Some(checkpoint) = Checkpoint::read(&path)? else {
+            return Err(Error::new(
                 ErrorKind::File,
                 format!("{} is not there: expected the folder of a run of `demeanor train`", path.display()),
-            )),
+            ));
+        };
+        let from = Layout::new(&earlier.network, earlier.input_shape())?;
+        let weights = checkpoint.weights();
+        if (weights.0.len(), weights.1.len()) != (from.parameters, from.statistics) {
+            return Err(Error::new(
+                ErrorKind::File,
+                format!(
+                    "{}: it holds {} numbers, and the network of the recipe beside it has {}: the two are not of one run",
+                    path.display(),
+                    weights.0.len() + weights.1.len(),
+                    from.parameters + from.statistics
+                ),
+            ));
         }
+        Ok(Some(grown::weights(layout, &places, self.seed, &from, weights)))
     }
 }
 
@@ -348,7 +362,7 @@ pub fn produce(
     let layout = Layout::new(&recipe.network, recipe.input_shape())?;
     let mut engine = engine(recipe, course.device)?;
     fs::create_dir_all(course.out).map_err(|e| file_error(course.out, "the folder cannot be made", e))?;
-    let earlier = course.earlier(recipe)?;
+    let first = course.first(recipe, &layout)?;
     replace(&course.out.join(RECIPE), recipe_text.as_bytes())?;
     let run = Run {
         recipe,
@@ -357,7 +371,7 @@ pub fn produce(
         validation: lesson.validation.as_ref().map(Part::examples),
         folder: Some(course.out),
         seed: course.seed,
-        first: earlier.as_ref().map(Checkpoint::weights),
+        first: first.as_ref().map(|(parameters, statistics)| (&parameters[..], &statistics[..])),
         resume: course.resume,
         interrupted: course.interrupted,
     };
@@ -439,13 +453,13 @@ pub fn search(
         Error::new(ErrorKind::Setting, "the recipe has no grid of learning rates: expected [train.search] with rates")
     })?;
     let figure = lesson.recipe.train.best;
-    let earlier = course.earlier(&lesson.recipe)?;
+    let layout = Layout::new(&lesson.recipe.network, lesson.recipe.input_shape())?;
+    let first = course.first(&lesson.recipe, &layout)?;
     let mut tried = Vec::new();
     for &rate in &search.rates {
         let mut recipe = lesson.recipe.clone();
         recipe.train.optimiser = recipe.train.optimiser.with_rate(rate);
         recipe.train.epochs = search.epochs;
-        let layout = Layout::new(&recipe.network, recipe.input_shape())?;
         let mut engine = engine(&recipe, course.device)?;
         let run = Run {
             recipe: &recipe,
@@ -454,7 +468,7 @@ pub fn search(
             validation: lesson.validation.as_ref().map(Part::examples),
             folder: None,
             seed: course.seed,
-            first: earlier.as_ref().map(Checkpoint::weights),
+            first: first.as_ref().map(|(parameters, statistics)| (&parameters[..], &statistics[..])),
             resume: false,
             interrupted: course.interrupted,
         };

@@ -74,8 +74,8 @@ struct Common {
     /// For speech the folder of a protocol's runs (or, with --all, of the last fit)
     #[arg(long, value_name = "DIR")]
     teachers: Vec<PathBuf>,
-    /// Begin with the weights of an earlier run of the same network, in this folder, instead of random ones: to train on with
-    /// other settings, or on other data. For speech the folder of a protocol's runs (or, with --all, of the last fit)
+    /// Begin with the weights of an earlier run of the same network (or of one with fewer residual blocks), in this folder,
+    /// instead of random ones: to train on with other settings, or on other data. For speech the folder of a protocol's runs (or, with --all, of the last fit)
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
     /// Threads to train and to prepare examples on; all cores when absent
