@@ -133,16 +133,38 @@ fn a_run_begins_with_the_weights_of_another() {
     // hardly a step is taken, so what is known afterwards was known before
     fs::write(folder.join("recipe.toml"), RECIPE.replace("rate = 0.02 }", "rate = 1e-7 }")).unwrap();
     let first = folder.join("first").to_str().unwrap().to_owned();
-    let losses = [("on", &["--epochs", "1", "--from", &first][..]), ("anew", &["--epochs", "1"])].map(|(out, more)| {
+    let loss = |out: &str, more: &[&str]| {
         let output = train(&folder, out, more);
         assert!(output.status.success(), "{}", said(&output));
         let log = fs::read_to_string(folder.join(out).join("log.jsonl")).unwrap();
         let record: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
         record["train_loss"].as_f64().unwrap()
-    });
-    assert!(2.0 * losses[0] < losses[1], "{losses:?}");
+    };
+    let on = loss("on", &["--epochs", "1", "--from", &first]);
+    let anew = loss("anew", &["--epochs", "1"]);
+    assert!(2.0 * on < anew, "{on} {anew}");
     let metrics = fs::read_to_string(folder.join("on/metrics.json")).unwrap();
     assert!(metrics.contains("\"from\""), "{metrics}");
+
+    // a new block changes nothing at first; mirror images are asked for in the new recipe alone
+    let block = "[[network]]\nlayer = \"residual\"\n[[network.body]]\nlayer = \"conv\"\nout = 8\nkernel = [3, 3]\nrelu = false\n";
+    let average = "[[network]]\nlayer = \"global_average\"";
+    let deeper = RECIPE.replace(average, &format!("{block}{average}")).replace("rate = 0.02 }", "rate = 1e-7 }");
+    fs::write(folder.join("recipe.toml"), deeper.replace("[input.face]", "mirror = true\n[input.face]")).unwrap();
+    let grown = loss("grown", &["--epochs", "1", "--from", &first]);
+    assert!((grown - on).abs() < 1e-3, "{grown} {on}");
+    let data = folder.join("data");
+    let eval = |precision: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_demeanor"))
+            .args(["eval", "face", data.to_str().unwrap(), "--precision", precision, "--json", "--model"])
+            .arg(folder.join("grown/model.safetensors"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["accuracy"].as_f64().unwrap()
+    };
+    assert_eq!([eval("fast"), eval("single")], [1.0, 1.0]);
 
     fs::write(folder.join("recipe.toml"), RECIPE.replace("out = 8", "out = 16")).unwrap();
     for (at, words) in [("first", "another network"), ("nowhere", "recipe.toml")] {

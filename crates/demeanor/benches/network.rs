@@ -1,10 +1,10 @@
-//! Forward passes of the networks that matter, batch 1, one thread. `cargo bench -p demeanor --bench network`
+//! Forward passes of the networks that matter, one input (or a face and its mirror image), one thread. `cargo bench -p demeanor --bench network`
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use demeanor::model::Tensors;
-use demeanor::nn::{Layer, Network, Stream, spec};
+use demeanor::nn::{Layer, Network, Precision, Stream, spec};
 
 const FACE_PAPER: &str = r#"[
     {"layer": "conv", "out": 32, "kernel": [3, 3], "norm": "after_relu", "pool": [2, 2]},
@@ -82,6 +82,14 @@ fn networks(criterion: &mut Criterion) {
         let values = numbers(7, input.iter().product());
         criterion.bench_function(name, |bencher| {
             bencher.iter(|| network.run_steps(black_box(&values), input[2]).unwrap()[0]);
+        });
+    }
+    let (layers, tensors) = drawn(FACE_DEEP, [1, 48, 48]);
+    for (count, precision) in [(1, Precision::Fast), (2, Precision::Fast), (2, Precision::Single)] {
+        let mut network = Network::of_pictures(&layers, [48, 48], count, &tensors, precision).unwrap();
+        let pictures = numbers(7, count * 48 * 48);
+        criterion.bench_function(&format!("face-deep, {count} pictures, {precision:?}"), |bencher| {
+            bencher.iter(|| network.run_pictures(black_box(&pictures)).unwrap()[0]);
         });
     }
     let (layers, tensors) = drawn(SPEECH_PAPER, [1, 13, 1]);

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use demeanor::face::detect::{DetectSettings, Detector};
 use demeanor::face::prepare::{FaceInput, FaceRecipe, Scaling, prepare_into};
 use demeanor::model::Tensors;
-use demeanor::nn::{Layer, Network, Stream, spec};
+use demeanor::nn::{Layer, Network, Precision, Stream, spec};
 use demeanor::speech::prepare::{Features, Level, Preparer, SpeechInput, SpeechRecipe};
 use demeanor::{Frame, Hz, PixelLayout, Region};
 
@@ -105,6 +105,32 @@ fn a_run_allocates_nothing() {
         }
     });
     assert_eq!(count, 0);
+}
+
+const PICTURES: &str = r#"[
+    {"layer": "conv", "out": 32, "kernel": [3, 3], "pool": [2, 2]},
+    {"layer": "residual", "body": [
+        {"layer": "conv", "out": 32, "kernel": [3, 3]}, {"layer": "conv", "out": 32, "kernel": [3, 3], "relu": false}
+    ]},
+    {"layer": "global_average"}, {"layer": "dense", "units": 7}
+]"#;
+
+#[test]
+fn a_run_of_pictures_allocates_nothing() {
+    let layers = layers(PICTURES);
+    let tensors = weights(&layers, [1, 48, 48]);
+    let input = vec![0.5; 2 * 48 * 48];
+    for precision in [Precision::Single, Precision::Fast] {
+        let mut network = Network::of_pictures(&layers, [48, 48], 2, &tensors, precision).unwrap();
+        network.run_pictures(&input).unwrap();
+        let count = allocations(|| {
+            for _ in 0..3 {
+                network.run_pictures(&input).unwrap();
+                network.run_pictures(&input[..48 * 48]).unwrap();
+            }
+        });
+        assert_eq!(count, 0, "{precision:?}");
+    }
 }
 
 #[test]

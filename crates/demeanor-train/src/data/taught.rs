@@ -4,8 +4,9 @@
 use std::fmt;
 use std::sync::Mutex;
 
-use demeanor::model::{self, Header, Tensors};
-use demeanor::nn::Network;
+use demeanor::face::net::FaceNetwork;
+use demeanor::model::{self, Header, InputRecipe, Tensors};
+use demeanor::nn::{Network, Precision};
 use demeanor::{Emotion, Error, ErrorKind, Result};
 use rayon::prelude::*;
 
@@ -19,7 +20,29 @@ pub struct Taught {
     teachers: Vec<(Header, Tensors)>,
     settings: Teachers,
     /// Teachers ready to run, one of each, for as many threads as have needed them at a time.
-    idle: Mutex<Vec<Vec<Network>>>,
+    idle: Mutex<Vec<Vec<Teacher>>>,
+}
+
+/// A teacher ready to run.
+enum Teacher {
+    Face(FaceNetwork),
+    Speech(Network),
+}
+
+impl Teacher {
+    fn new(header: &Header, tensors: &Tensors) -> Result<Self> {
+        Ok(match header.input {
+            InputRecipe::Face(_) => Teacher::Face(FaceNetwork::new(header, tensors, Precision::Fast)?),
+            InputRecipe::Speech(_) => Teacher::Speech(Network::new(&header.network, header.input.shape(), tensors)?),
+        })
+    }
+
+    fn logits(&mut self, input: &[f32], width: usize) -> Result<&[f32]> {
+        match self {
+            Teacher::Face(network) => network.logits(input),
+            Teacher::Speech(network) => network.run(input, width),
+        }
+    }
 }
 
 impl fmt::Debug for Taught {
@@ -69,24 +92,22 @@ impl Taught {
         Ok(Taught { source, teachers, settings, idle: Mutex::default() })
     }
 
-    fn networks(&self) -> Result<Vec<Network>> {
+    fn networks(&self) -> Result<Vec<Teacher>> {
         let kept = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         match kept {
             Some(networks) => Ok(networks),
-            None => {
-                self.teachers.iter().map(|(h, tensors)| Network::new(&h.network, h.input.shape(), tensors)).collect()
-            }
+            None => self.teachers.iter().map(|(header, tensors)| Teacher::new(header, tensors)).collect(),
         }
     }
 
     /// Mixes what the teachers say of an input `[height, width]` into its target.
-    fn teach(&self, networks: &mut [Network], input: &[f32], width: usize, target: &mut [f32]) -> Result<()> {
+    fn teach(&self, networks: &mut [Teacher], input: &[f32], width: usize, target: &mut [f32]) -> Result<()> {
         target.iter_mut().for_each(|t| *t *= 1.0 - self.settings.share);
         let part = self.settings.share / networks.len() as f32;
         let mut said = Vec::with_capacity(target.len());
         for (network, (header, _)) in networks.iter_mut().zip(&self.teachers) {
             let soft = header.temperature * self.settings.temperature;
-            let logits: Vec<f32> = network.run(input, width)?.iter().map(|z| z / soft).collect();
+            let logits: Vec<f32> = network.logits(input, width)?.iter().map(|z| z / soft).collect();
             softmax(&logits, &mut said);
             target.iter_mut().zip(&said).for_each(|(t, p)| *t += part * p);
         }

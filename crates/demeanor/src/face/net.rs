@@ -3,7 +3,7 @@
 use crate::emotion::Scores;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::prepare::{FaceInput, FaceRecipe};
-use crate::model::{self, Header, InputRecipe};
+use crate::model::{self, Header, InputRecipe, Tensors};
 use crate::nn::{Network, Precision};
 
 /// A face model: recipe, labels, calibration and network, ready to run.
@@ -11,10 +11,67 @@ use crate::nn::{Network, Precision};
 pub struct FaceModel {
     header: Header,
     recipe: FaceRecipe,
+    network: FaceNetwork,
+}
+
+/// The network of a face model alone, for numbers that are no [`FaceInput`]: the edited pictures of training.
+#[derive(Debug, Clone)]
+pub struct FaceNetwork {
     network: Network,
+    size: usize,
+    labels: usize,
+    mirror: bool,
     /// A face and, where the model asks for it, its mirror image.
     pictures: Vec<f32>,
     logits: Vec<f32>,
+}
+
+impl FaceNetwork {
+    /// The network that a header of a face model describes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Recipe`] when the model is for speech; those of [`Network::of_pictures`].
+    pub fn new(header: &Header, tensors: &Tensors, precision: Precision) -> Result<Self> {
+        let (size, mirror) = (face_recipe(header)?.size, header.mirror);
+        let count = if mirror { 2 } else { 1 };
+        let network = Network::of_pictures(&header.network, [size; 2], count, tensors, precision)?;
+        let (pictures, logits) = (Vec::new(), Vec::new());
+        Ok(FaceNetwork { network, size, labels: header.labels.len(), mirror, pictures, logits })
+    }
+
+    /// The logits of a prepared picture `[size][size]`; the mean of those for it and for its mirror image where the header
+    /// says so. Allocates nothing after the first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when the numbers are not `size x size`.
+    pub fn logits(&mut self, values: &[f32]) -> Result<&[f32]> {
+        if values.len() != self.size * self.size {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("{} numbers for a network that takes {} x {}", values.len(), self.size, self.size),
+            ));
+        }
+        self.pictures.clear();
+        self.pictures.extend_from_slice(values);
+        if self.mirror {
+            self.pictures.extend(values.chunks_exact(self.size).flat_map(|row| row.iter().rev()));
+        }
+        let (face, mirrored) = self.network.run_pictures(&self.pictures)?.split_at(self.labels);
+        self.logits.clear();
+        self.logits.extend_from_slice(face);
+        self.logits.iter_mut().zip(mirrored).for_each(|(logit, other)| *logit = 0.5 * (*logit + other));
+        Ok(&self.logits)
+    }
+}
+
+/// How the inputs of a face model are prepared.
+fn face_recipe(header: &Header) -> Result<&FaceRecipe> {
+    match &header.input {
+        InputRecipe::Face(recipe) => Ok(recipe),
+        InputRecipe::Speech(_) => {
+            Err(Error::new(ErrorKind::Recipe, format!("{} is a model for speech; expected one for faces", header.name)))
+        }
+    }
 }
 
 impl FaceModel {
@@ -32,15 +89,9 @@ impl FaceModel {
     /// As [`FaceModel::load`].
     pub fn load_as(bytes: &[u8], precision: Precision) -> Result<Self> {
         let (header, tensors) = model::read(bytes)?;
-        let InputRecipe::Face(recipe) = &header.input else {
-            return Err(Error::new(
-                ErrorKind::Recipe,
-                format!("{} is a model for speech; expected one for faces", header.name),
-            ));
-        };
-        let count = if header.mirror { 2 } else { 1 };
-        let network = Network::of_pictures(&header.network, [recipe.size; 2], count, &tensors, precision)?;
-        Ok(FaceModel { recipe: recipe.clone(), header, network, pictures: Vec::new(), logits: Vec::new() })
+        let network = FaceNetwork::new(&header, &tensors, precision)?;
+        let recipe = face_recipe(&header)?.clone();
+        Ok(FaceModel { header, recipe, network })
     }
 
     /// What the model file says of itself.
@@ -70,18 +121,7 @@ impl FaceModel {
                 ),
             ));
         }
-        self.pictures.clear();
-        self.pictures.extend_from_slice(input.values());
-        if self.header.mirror {
-            let rows = input.values().chunks_exact(self.recipe.size);
-            self.pictures.extend(rows.flat_map(|row| row.iter().rev()));
-        }
-        let logits = self.network.run_pictures(&self.pictures)?;
-        let (face, mirrored) = logits.split_at(self.header.labels.len().min(logits.len()));
-        self.logits.clear();
-        self.logits.extend_from_slice(face);
-        self.logits.iter_mut().zip(mirrored).for_each(|(logit, other)| *logit = 0.5 * (*logit + other));
-        Ok(&self.logits)
+        self.network.logits(input.values())
     }
 
     /// What a face reads as: the softmax of the logits over the temperature.
@@ -90,7 +130,7 @@ impl FaceModel {
     /// As [`FaceModel::logits`].
     pub fn read(&mut self, input: &FaceInput) -> Result<Scores> {
         self.logits(input)?;
-        Scores::from_logits(&self.header.labels, &self.logits, self.header.temperature)
+        Scores::from_logits(&self.header.labels, &self.network.logits, self.header.temperature)
     }
 }
 
@@ -101,7 +141,7 @@ mod tests {
     use crate::face::prepare::Scaling;
     use crate::face::prepare::prepare;
     use crate::input::{Frame, Hz, PixelLayout};
-    use crate::model::{FORMAT, Tensors};
+    use crate::model::FORMAT;
     use crate::nn::{Dense, Layer, spec};
     use crate::speech::prepare::{Features, Level, SpeechRecipe};
 
