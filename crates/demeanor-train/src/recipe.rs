@@ -642,6 +642,8 @@ mod tests {
             (include_str!("../../../recipes/speech-v1.toml"), Sense::Speech),
             (include_str!("../../../recipes/face-v2.toml"), Sense::Face),
             (include_str!("../../../recipes/face-v2-on.toml"), Sense::Face),
+            (include_str!("../../../recipes/face-v2-deep.toml"), Sense::Face),
+            (include_str!("../../../recipes/face-v2-taught.toml"), Sense::Face),
             (include_str!("../../../recipes/speech-v2-teacher.toml"), Sense::Speech),
             (include_str!("../../../recipes/speech-v2.toml"), Sense::Speech),
             (include_str!("../../../recipes/speech-v2-stream.toml"), Sense::Speech),
