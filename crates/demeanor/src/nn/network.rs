@@ -113,7 +113,8 @@ impl Network {
     ) -> Result<Self> {
         let input = [1, height, width];
         let length = Trunk::length(layers);
-        let Some(form) = form.filter(|_| length > 0) else { return Self::new(layers, input, tensors) };
+        let fits = length > 0 && Trunk::fits(&layers[..length], [height, width], most);
+        let Some(form) = form.filter(|_| fits) else { return Self::new(layers, input, tensors) };
         for (name, shape) in spec::tensors(layers, input)? {
             tensors.shaped(&name, &shape)?;
         }

@@ -10,6 +10,7 @@ use crate::nn::plain;
 use crate::nn::recurrent::Stream;
 use crate::nn::spec::{self, Conv, Dense, Layer, Norm, Recurrent};
 use crate::nn::tile;
+use crate::nn::trunk::Trunk;
 
 /// Numbers that look like chance, -1 to 1: the generator SplitMix64.
 pub(crate) struct Chance(pub(crate) u64);
@@ -412,6 +413,15 @@ fn blocks_of_half_numbers_lose_nothing_of_small_whole_numbers() {
         let mut network = Network::with_trunk(&layers, [13, 14], 1, &tensors, Some(form)).unwrap();
         assert_eq!(network.run_pictures(&picture).unwrap(), expected, "{form:?}");
     }
+}
+
+#[test]
+fn a_network_of_too_many_large_maps_is_for_other_kernels() {
+    let layers: Vec<Layer> = (0..40).map(|_| Layer::Conv(conv(32, [3, 3]))).collect();
+    assert!(Trunk::fits(&layers, [48, 48], 2));
+    assert!(Trunk::fits(&layers[..2], [512, 512], 2));
+    assert!(!Trunk::fits(&layers, [512, 512], 2));
+    assert!(!Trunk::fits(&layers[..1], [1024, 1024], usize::MAX));
 }
 
 #[test]

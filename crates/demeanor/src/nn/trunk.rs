@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::nn::lanes::{Aligned, LANES};
 use crate::nn::map::Map;
-use crate::nn::spec::{Conv, Layer, Norm};
+use crate::nn::spec::{Conv, Layer, MAX_VALUES, Norm};
 use crate::nn::tile::{BLOCK, Form, Half, Left, Right, STEP, block, full, half};
 
 /// Channels of a plane.
@@ -79,7 +79,7 @@ impl Geometry {
 
     /// Pixels of a plane of so many pictures.
     fn plane(self, count: usize) -> usize {
-        2 * self.slack() + count * self.picture()
+        count.saturating_mul(self.picture()).saturating_add(2 * self.slack())
     }
 }
 
@@ -109,6 +109,29 @@ impl Trunk {
     pub(crate) fn length(layers: &[Layer]) -> usize {
         let first = matches!(layers.first(), Some(Layer::Conv(conv)) if taps(conv) <= STEP);
         layers.iter().take_while(|layer| first && does(layer)).count()
+    }
+
+    /// Whether the maps of these layers (as many as [`Trunk::length`] says) for so many pictures are of a sensible size; each
+    /// layer has its own.
+    pub(crate) fn fits(layers: &[Layer], [height, width]: [usize; 2], most: usize) -> bool {
+        let reach = reach(layers);
+        let mut geometry = Geometry { height, width, above: reach[0], before: reach[1] };
+        let size =
+            |geometry: Geometry, channels: usize| channels.next_multiple_of(PLANE).saturating_mul(geometry.plane(most));
+        let mut total = size(geometry, PLANE);
+        let convs = layers.iter().flat_map(|layer| match layer {
+            Layer::Residual { body, .. } => body.as_slice(),
+            conv => std::slice::from_ref(conv),
+        });
+        for layer in convs {
+            let Layer::Conv(conv) = layer else { continue };
+            if conv.pool.is_some() {
+                total = total.saturating_add(size(geometry, conv.out));
+                geometry = Geometry { height: geometry.height / 2, width: geometry.width / 2, ..geometry };
+            }
+            total = total.saturating_add(size(geometry, conv.out));
+        }
+        total <= 2 * MAX_VALUES
     }
 
     /// A trunk of these layers (as many as [`Trunk::length`] says, at least one) for pictures `[1, height, width]`, up to
