@@ -115,9 +115,10 @@ fn show(path: &Path, json: bool) -> anyhow::Result<Outcome> {
             let scaling = serde_json::to_value(recipe.scaling)?;
             writeln!(
                 out,
-                "input        face, {size} x {size} grey, scaling {}, margin {}",
+                "input        face, {size} x {size} grey, scaling {}, margin {}{}",
                 scaling.as_str().unwrap_or_default(),
                 recipe.margin,
+                if header.mirror { ", and its mirror image" } else { "" },
                 size = recipe.size,
             )?;
         }
