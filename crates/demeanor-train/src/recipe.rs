@@ -26,7 +26,7 @@ pub struct Recipe {
     /// The layers, in order. The last is a dense layer with a unit for each label.
     pub network: Vec<Layer>,
     /// Whether the model sees a face's mirror image too and answers with the mean of both logits; for faces alone.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mirror: bool,
     /// How training clips and pictures are varied; nothing is when absent.
     #[serde(default)]
@@ -36,10 +36,6 @@ pub struct Recipe {
     pub data: Data,
     /// How the network learns.
     pub train: Train,
-}
-
-fn is_no(value: &bool) -> bool {
-    !*value
 }
 
 /// The sense that a model is for.

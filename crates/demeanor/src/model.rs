@@ -34,7 +34,7 @@ pub struct Header {
     /// The layers, in order.
     pub network: Vec<Layer>,
     /// Whether the network sees a face's mirror image too, and the mean of both logits is the answer; for faces alone.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mirror: bool,
     /// What logits are divided by before the softmax, so that scores are calibrated; more than 0.
     pub temperature: f32,
@@ -45,10 +45,6 @@ pub struct Header {
     /// SHA-256, in hexadecimal, of this header as JSON with this field empty, then of each tensor in order of name: its
     /// name, type and shape as a line of text (`0.weight F32 [32, 1, 3, 3]`), then its bytes. [`write()`] sets it.
     pub sha256: String,
-}
-
-fn is_no(value: &bool) -> bool {
-    !*value
 }
 
 /// How the inputs of a model are prepared.
@@ -242,6 +238,11 @@ impl Tensors {
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.by_name.get(name)
+    }
+
+    /// The tensor of that name, which a network cannot do without.
+    pub(crate) fn needed(&self, name: &str) -> Result<&Tensor> {
+        self.get(name).ok_or_else(|| Error::new(ErrorKind::Model, format!("tensor {name} is missing")))
     }
 
     /// The tensor of that name and shape.

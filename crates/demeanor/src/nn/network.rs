@@ -118,11 +118,7 @@ impl Network {
         for (name, shape) in spec::tensors(layers, input)? {
             tensors.shaped(&name, &shape)?;
         }
-        let mut tensor = |name: &str| match tensors.get(name) {
-            Some(tensor) => Ok(tensor.to_f32()),
-            None => Err(Error::new(ErrorKind::Model, format!("tensor {name} is missing"))),
-        };
-        let trunk = Trunk::new(form, &layers[..length], [height, width], most, &mut tensor)?;
+        let trunk = Trunk::new(form, &layers[..length], [height, width], most, tensors)?;
         let mut network = Self::planned(layers, length, trunk.output(), tensors, Form::best())?;
         network.input = input;
         network.trunk = Some(trunk);
@@ -440,8 +436,7 @@ impl Plan<'_> {
     }
 
     fn stored(&self, path: &str, name: &str) -> Result<&crate::model::Tensor> {
-        let name = format!("{path}.{name}");
-        self.tensors.get(&name).ok_or_else(|| Error::new(ErrorKind::Model, format!("tensor {name} is missing")))
+        self.tensors.needed(&format!("{path}.{name}"))
     }
 
     /// Plans layers in order. `hold`: what stands in `value` is still needed afterwards. `after`: the border that the

@@ -1,6 +1,6 @@
 //! The layers written as plainly as possible: what the fast forms are tested against.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::Tensors;
 use crate::nn::spec::{Conv, Layer, Norm, Recurrent};
 
@@ -25,9 +25,7 @@ fn all(layers: &[Layer], tensors: &Tensors, mut value: Value, path: &str) -> Res
 }
 
 fn tensor(tensors: &Tensors, path: &str, name: &str) -> Result<Vec<f32>> {
-    let name = format!("{path}.{name}");
-    let tensor = tensors.get(&name);
-    Ok(tensor.ok_or_else(|| Error::new(ErrorKind::Model, format!("tensor {name} is missing")))?.to_f32())
+    Ok(tensors.needed(&format!("{path}.{name}"))?.to_f32())
 }
 
 fn one(layer: &Layer, tensors: &Tensors, x: Value, path: &str) -> Result<Value> {

@@ -78,8 +78,7 @@ fn spread(tensor: &Tensor, gates: usize, units: usize) -> Result<Tensor> {
 }
 
 fn named<'a>(tensors: &'a Tensors, path: &str, name: &str) -> Result<&'a Tensor> {
-    let name = format!("{path}{name}");
-    tensors.get(&name).ok_or_else(|| Error::new(ErrorKind::Model, format!("tensor {name} is missing")))
+    tensors.needed(&format!("{path}{name}"))
 }
 
 impl Cell {

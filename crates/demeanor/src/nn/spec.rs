@@ -99,10 +99,10 @@ pub struct Conv {
     pub pool: Option<[usize; 2]>,
     /// Trained with a parallel 1x1 convolution and, where shapes allow, an identity, each with its own norm; all are
     /// folded into the one kernel when the model is written.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub branches: bool,
     /// Looks only backwards in time: the kernel's width is padded on the left alone.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub causal: bool,
 }
 
@@ -139,10 +139,10 @@ pub struct Recurrent {
     /// Units in each direction.
     pub units: usize,
     /// Reads the sequence both ways and concatenates `[forward, backward]`.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bidirectional: bool,
     /// Gives all steps, as `[units, 1, width]`; else the last one (of each direction), as `[units]`.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_steps: bool,
 }
 
@@ -405,8 +405,4 @@ fn is_ones(stride: &[usize; 2]) -> bool {
 
 fn yes() -> bool {
     true
-}
-
-fn is_no(value: &bool) -> bool {
-    !value
 }

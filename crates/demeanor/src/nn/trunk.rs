@@ -5,7 +5,8 @@
 //! batch are done together, layer by layer, so that weights are fetched from memory once for all of them.
 
 use crate::error::Result;
-use crate::nn::lanes::{Aligned, LANES};
+use crate::model::Tensors;
+use crate::nn::lanes::{self, Aligned, LANES, Lanes, Work};
 use crate::nn::map::Map;
 use crate::nn::spec::{Conv, Layer, MAX_VALUES, Norm};
 use crate::nn::tile::{BLOCK, Form, Half, Left, Right, STEP, block, full, half};
@@ -13,10 +14,12 @@ use crate::nn::tile::{BLOCK, Form, Half, Left, Right, STEP, block, full, half};
 /// Channels of a plane.
 const PLANE: usize = 32;
 
-/// Convolutions and residual blocks ready to run.
+/// Convolutions and residual blocks ready to run. Each step takes the map of its own number and gives the next one.
 #[derive(Debug, Clone)]
 pub(crate) struct Trunk {
     form: Form,
+    /// What everything between the blocks is compiled for.
+    lanes: lanes::Form,
     side: [usize; 2],
     /// How many pictures there is room for.
     most: usize,
@@ -30,8 +33,6 @@ pub(crate) struct Trunk {
 /// One convolution and what follows it.
 #[derive(Debug, Clone)]
 struct Step {
-    from: usize,
-    to: usize,
     /// A map that is added before a last ReLU.
     add: Option<usize>,
     relu: bool,
@@ -141,12 +142,13 @@ impl Trunk {
         layers: &[Layer],
         [height, width]: [usize; 2],
         most: usize,
-        tensor: &mut dyn FnMut(&str) -> Result<Vec<f32>>,
+        tensors: &Tensors,
     ) -> Result<Self> {
         let reach = reach(layers);
         let geometry = Geometry { height, width, above: reach[0], before: reach[1] };
         let mut trunk = Trunk {
             form,
+            lanes: lanes::Form::best(),
             side: [height, width],
             most,
             steps: Vec::new(),
@@ -154,33 +156,27 @@ impl Trunk {
             raw: Planes::new(geometry, 0, most),
             channels: 1,
         };
-        trunk.layers(layers, "", None, tensor)?;
-        let pooled = trunk.steps.iter().filter(|step| step.pool);
-        let largest = pooled.map(|step| (trunk.maps[step.from].geometry, step.outputs));
+        trunk.layers(layers, "", None, tensors)?;
+        let pooled = trunk.steps.iter().zip(&trunk.maps).filter(|(step, _)| step.pool);
+        let largest = pooled.map(|(step, from)| (from.geometry, step.outputs));
         if let Some((geometry, outputs)) = largest.max_by_key(|(geometry, outputs)| geometry.plane(most) * outputs) {
             trunk.raw = Planes::new(geometry, outputs, most);
         }
         Ok(trunk)
     }
 
-    fn layers(
-        &mut self,
-        layers: &[Layer],
-        path: &str,
-        add: Option<usize>,
-        tensor: &mut dyn FnMut(&str) -> Result<Vec<f32>>,
-    ) -> Result<()> {
+    fn layers(&mut self, layers: &[Layer], path: &str, add: Option<usize>, tensors: &Tensors) -> Result<()> {
         for (number, layer) in layers.iter().enumerate() {
             let path = format!("{path}{number}");
             match layer {
                 Layer::Conv(conv) => {
                     let add = add.filter(|_| number + 1 == layers.len());
-                    let (weight, bias) = (tensor(&format!("{path}.weight"))?, tensor(&format!("{path}.bias"))?);
-                    self.convolution(conv, &weight, &bias, add);
+                    let tensor = |name: &str| Ok(tensors.needed(&format!("{path}.{name}"))?.to_f32());
+                    self.convolution(conv, &tensor("weight")?, &tensor("bias")?, add);
                 }
                 Layer::Residual { body, .. } => {
                     let short = self.maps.len() - 1;
-                    self.layers(body, &format!("{path}.body."), Some(short), tensor)?;
+                    self.layers(body, &format!("{path}.body."), Some(short), tensors)?;
                 }
                 _ => {}
             }
@@ -231,10 +227,7 @@ impl Trunk {
         let target = Geometry { height: geometry.height / scale, width: geometry.width / scale, ..geometry };
         self.maps.push(Planes::new(target, outputs, self.most));
         self.channels = conv.out;
-        let to = self.maps.len() - 1;
         self.steps.push(Step {
-            from,
-            to,
             add,
             relu: conv.relu,
             pool,
@@ -260,23 +253,7 @@ impl Trunk {
 
     /// Runs pictures `[count][height][width]`, as many as there is room for at the most.
     pub(crate) fn run(&mut self, pictures: &[f32], count: usize) {
-        let count = count.min(self.most);
-        let Some(first) = self.steps.first() else { return };
-        unfold(pictures, self.side, count, first.kernel, &mut self.maps[0]);
-        for step in &self.steps {
-            let mut to = std::mem::replace(&mut self.maps[step.to], Planes::new(self.raw.geometry, 0, 0));
-            let add = step.add.map(|add| &self.maps[add]);
-            if step.pool {
-                let geometry = self.maps[step.from].geometry;
-                self.raw.geometry = geometry;
-                self.raw.planes = step.outputs / PLANE;
-                convolve(self.form, step, &self.maps[step.from], count, None, &mut self.raw);
-                pool(&self.raw, count, &mut to);
-            } else {
-                convolve(self.form, step, &self.maps[step.from], count, add, &mut to);
-            }
-            self.maps[step.to] = to;
-        }
+        self.lanes.run(Run { pictures, count: count.min(self.most), trunk: self });
     }
 
     /// Writes what a picture of the last run came to.
@@ -291,6 +268,34 @@ impl Trunk {
                     let numbers = &from.data[at + x * PLANE..][..LANES];
                     pixel.iter_mut().zip(numbers).for_each(|(to, &from)| *to = full(from));
                 }
+            }
+        }
+    }
+}
+
+/// All steps over some pictures.
+struct Run<'a> {
+    pictures: &'a [f32],
+    count: usize,
+    trunk: &'a mut Trunk,
+}
+
+impl Work for Run<'_> {
+    #[inline(always)]
+    fn work<L: Lanes>(self, _: L) {
+        let Run { pictures, count, trunk } = self;
+        let Some(first) = trunk.steps.first() else { return };
+        unfold(pictures, trunk.side, count, first.kernel, &mut trunk.maps[0]);
+        for (number, step) in trunk.steps.iter().enumerate() {
+            let (before, after) = trunk.maps.split_at_mut(number + 1);
+            let (from, to) = (&before[number], &mut after[0]);
+            if step.pool {
+                trunk.raw.geometry = from.geometry;
+                trunk.raw.planes = step.outputs / PLANE;
+                convolve(trunk.form, step, from, count, None, &mut trunk.raw);
+                pool(&trunk.raw, count, to);
+            } else {
+                convolve(trunk.form, step, from, count, step.add.map(|add| &before[add]), to);
             }
         }
     }
@@ -338,6 +343,7 @@ fn reach(layers: &[Layer]) -> [usize; 2] {
 }
 
 /// Makes the taps of each window of one-channel pictures the numbers of its pixel.
+#[inline(always)]
 fn unfold(pictures: &[f32], [height, width]: [usize; 2], count: usize, [kh, kw]: [usize; 2], to: &mut Planes) {
     let geometry = to.geometry;
     for (picture, values) in pictures.chunks_exact(height * width).take(count).enumerate() {
@@ -361,6 +367,7 @@ fn unfold(pictures: &[f32], [height, width]: [usize; 2], count: usize, [kh, kw]:
 }
 
 /// One convolution over all pictures.
+#[inline(always)]
 fn convolve(form: Form, step: &Step, from: &Planes, count: usize, add: Option<&Planes>, to: &mut Planes) {
     let geometry = from.geometry;
     let (first, last) = (geometry.at(0, 0, 0), geometry.at(count - 1, geometry.height - 1, geometry.width - 1));
@@ -396,44 +403,8 @@ fn convolve(form: Form, step: &Step, from: &Planes, count: usize, add: Option<&P
 struct Sums([f32; BLOCK * BLOCK]);
 
 /// Adds bias and what else is added, and writes the pixels of a block that are no border.
-fn finish(
-    sums: &Sums,
-    bias: &[f32],
-    relu: bool,
-    added: Option<&[Half]>,
-    geometry: Geometry,
-    pixels: std::ops::Range<usize>,
-    to: &mut [Half],
-) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        /// # Safety
-        /// The processor has these.
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-        unsafe fn wide(
-            sums: &Sums,
-            bias: &[f32],
-            relu: bool,
-            added: Option<&[Half]>,
-            geometry: Geometry,
-            pixels: std::ops::Range<usize>,
-            to: &mut [Half],
-        ) {
-            finish_body(sums, bias, relu, added, geometry, pixels, to);
-        }
-        if is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-        {
-            // SAFETY: just checked.
-            return unsafe { wide(sums, bias, relu, added, geometry, pixels, to) };
-        }
-    }
-    finish_body(sums, bias, relu, added, geometry, pixels, to);
-}
-
 #[inline(always)]
-fn finish_body(
+fn finish(
     sums: &Sums,
     bias: &[f32],
     relu: bool,
@@ -475,6 +446,7 @@ fn finish_body(
 }
 
 /// The largest of each 2 x 2 pixels, none of which is negative; a last odd row or column is left out.
+#[inline(always)]
 fn pool(from: &Planes, count: usize, to: &mut Planes) {
     let (source, target) = (from.geometry, to.geometry);
     let below = source.pitch() * PLANE;
