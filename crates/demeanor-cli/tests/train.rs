@@ -146,6 +146,15 @@ fn a_run_begins_with_the_weights_of_another() {
     let metrics = fs::read_to_string(folder.join("on/metrics.json")).unwrap();
     assert!(metrics.contains("\"from\""), "{metrics}");
 
+    // the mean of a run with itself is itself; with another one it is not
+    let anew_folder = folder.join("anew").to_str().unwrap().to_owned();
+    assert_eq!(loss("twice", &["--epochs", "1", "--from", &first, "--from", &first]), on);
+    let far = loss("far", &["--epochs", "1", "--from", &first, "--from", &anew_folder]);
+    assert!((far - on).abs() > 1e-3, "{far} {on}");
+    let metrics: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("far/metrics.json")).unwrap()).unwrap();
+    assert_eq!(metrics["from"], serde_json::json!([first, anew_folder]));
+
     // a new block changes nothing at first; mirror images are asked for in the new recipe alone
     let block = "[[network]]\nlayer = \"residual\"\n[[network.body]]\nlayer = \"conv\"\nout = 8\nkernel = [3, 3]\nrelu = false\n";
     let average = "[[network]]\nlayer = \"global_average\"";

@@ -35,6 +35,9 @@ pub struct Checkpoint {
 pub struct Place {
     /// What the run was started with; a checkpoint goes on only with the same.
     pub run: String,
+    /// Epochs of the earlier runs that it began from, whose orders and edits this one does not repeat.
+    #[serde(default)]
+    pub earlier: usize,
     /// Steps done since the first epoch.
     pub step: usize,
     /// Sum of the training loss over the examples of the epoch that is under way.
@@ -217,6 +220,7 @@ mod tests {
         Checkpoint {
             place: Place {
                 run: "abc".into(),
+                earlier: 4,
                 step: 17,
                 loss_sum: 0.1 + 0.2,
                 right: 3,

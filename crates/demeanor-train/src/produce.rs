@@ -27,7 +27,7 @@ use crate::layout::Layout;
 use crate::metrics::{Confusion, Metrics};
 use crate::native::NativeEngine;
 use crate::recipe::{Recipe, Sense, VotesAs};
-use crate::trainer::{self, CHECKPOINT, EpochRecord, Examples, Measured, Outcome, Prepared, Progress, Run};
+use crate::trainer::{self, CHECKPOINT, EpochRecord, Examples, First, Measured, Outcome, Prepared, Progress, Run};
 
 /// The model file in a model folder.
 pub const MODEL: &str = "model.safetensors";
@@ -261,9 +261,9 @@ pub struct Course<'a> {
     pub device: Device,
     /// Seed of the run.
     pub seed: u64,
-    /// Folder of an earlier run of the same network, or of one with fewer residual blocks, with whose weights this one
-    /// begins; random ones when absent.
-    pub from: Option<&'a Path>,
+    /// Folders of earlier runs of the same network, or of one with fewer residual blocks, with the mean of whose weights
+    /// this one begins; random ones when there are none.
+    pub from: &'a [PathBuf],
     /// Whether to go on from the folder's checkpoint.
     pub resume: bool,
     /// Set from outside to end after the step under way.
@@ -271,9 +271,21 @@ pub struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// Parameters and statistics to begin with, from the run to begin from; none when random ones are meant.
-    fn first(&self, recipe: &Recipe, layout: &Layout) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
-        let Some(folder) = self.from else { return Ok(None) };
+    /// What to begin with: the mean of what the runs to begin from came to; none when random weights are meant.
+    fn first(&self, recipe: &Recipe, layout: &Layout) -> Result<Option<First>> {
+        let mut mean: Option<First> = None;
+        for (count, folder) in self.from.iter().enumerate() {
+            let one = self.outcome_of(folder, recipe, layout)?;
+            match &mut mean {
+                Some(mean) => mean.take_in(&one, count),
+                None => mean = Some(one),
+            }
+        }
+        Ok(mean)
+    }
+
+    /// What an earlier run came to, for this recipe's network.
+    fn outcome_of(&self, folder: &Path, recipe: &Recipe, layout: &Layout) -> Result<First> {
         let path = folder.join(RECIPE);
         let text = fs::read_to_string(&path).map_err(|e| file_error(&path, "it cannot be read", e))?;
         let earlier = Recipe::parse(&text).map_err(|e| Error::new(e.kind(), format!("{}: {e}", path.display())))?;
@@ -313,7 +325,10 @@ impl Course<'_> {
                 ),
             ));
         }
-        Ok(Some(grown::weights(layout, &places, self.seed, &from, weights)))
+        let (parameters, statistics) = grown::weights(layout, &places, self.seed, &from, weights);
+        let place = &checkpoint.place;
+        let epochs = place.earlier + place.history.len() + usize::from(!place.finished);
+        Ok(First { parameters, statistics, epochs })
     }
 }
 
@@ -324,9 +339,9 @@ pub struct Report {
     pub model: String,
     /// Seed of the run.
     pub seed: u64,
-    /// The folder of the run that it began from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<PathBuf>,
+    /// The folders of the runs that it began from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<PathBuf>,
     /// Trainable numbers of the network.
     pub parameters: usize,
     /// Examples learnt from.
@@ -349,7 +364,7 @@ pub struct Report {
 /// has a checkpoint to go on from.
 ///
 /// # Errors
-/// [`ErrorKind::Recipe`] when the run to begin from has another network or other labels; those of [`trainer::train`], and
+/// [`ErrorKind::Recipe`] when a run to begin from has another network or other labels; those of [`trainer::train`], and
 /// of reading and writing the folders.
 pub fn produce(
     lesson: &Lesson,
@@ -371,7 +386,7 @@ pub fn produce(
         validation: lesson.validation.as_ref().map(Part::examples),
         folder: Some(course.out),
         seed: course.seed,
-        first: first.as_ref().map(|(parameters, statistics)| (&parameters[..], &statistics[..])),
+        first: first.as_ref(),
         resume: course.resume,
         interrupted: course.interrupted,
     };
@@ -401,7 +416,7 @@ pub fn produce(
     let report = Report {
         model: recipe.name.clone(),
         seed: course.seed,
-        from: course.from.map(Path::to_path_buf),
+        from: course.from.to_vec(),
         parameters: layout.parameters,
         training_examples: lesson.train.indices.len(),
         epoch: outcome.epoch,
@@ -468,7 +483,7 @@ pub fn search(
             validation: lesson.validation.as_ref().map(Part::examples),
             folder: None,
             seed: course.seed,
-            first: first.as_ref().map(|(parameters, statistics)| (&parameters[..], &statistics[..])),
+            first: first.as_ref(),
             resume: false,
             interrupted: course.interrupted,
         };

@@ -60,12 +60,35 @@ pub struct Run<'a> {
     pub folder: Option<&'a Path>,
     /// Seed of first weights, order, variation and dropout.
     pub seed: u64,
-    /// Parameters and statistics of an earlier run to begin with, instead of random ones.
-    pub first: Option<(&'a [f32], &'a [f32])>,
+    /// What earlier runs came to, to begin with instead of random weights.
+    pub first: Option<&'a First>,
     /// Whether to go on from the folder's checkpoint, if there is one.
     pub resume: bool,
     /// Set from outside (by Ctrl-C) to end after the step under way, with a checkpoint.
     pub interrupted: &'a AtomicBool,
+}
+
+/// What earlier runs came to, for a run to begin with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct First {
+    /// The parameters.
+    pub parameters: Vec<f32>,
+    /// The running statistics of the norms.
+    pub statistics: Vec<f32>,
+    /// Epochs that led to them. The orders and edits of those are not repeated where the seed is the same.
+    pub epochs: usize,
+}
+
+impl First {
+    /// Takes another run's outcome for the same layout into the mean of `count` earlier ones, which this is.
+    pub fn take_in(&mut self, other: &First, count: usize) {
+        let part = 1.0 / (count + 1) as f32;
+        let pairs = [(&mut self.parameters, &other.parameters), (&mut self.statistics, &other.statistics)];
+        for (mean, other) in pairs {
+            mean.iter_mut().zip(other).for_each(|(m, o)| *m += part * (o - *m));
+        }
+        self.epochs = self.epochs.max(other.epochs);
+    }
 }
 
 /// How far a run is, told after every step and every epoch.
@@ -247,14 +270,14 @@ pub fn train(run: &Run<'_>, engine: &mut dyn Engine, report: &mut dyn FnMut(Prog
     }
 
     let stop_feeding = AtomicBool::new(false);
-    let first = state.place.step;
+    let (first, earlier) = (state.place.step, state.place.earlier);
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD);
         let feeding = &stop_feeding;
         scope.spawn(move || {
             let mut order = (0, Vec::new());
             for step in first..steps {
-                let batch = draw(run, step, steps_per_epoch, &mut order);
+                let batch = draw(run, earlier, step, steps_per_epoch, &mut order);
                 let failed = batch.is_err();
                 if feeding.load(Ordering::Relaxed) || sender.send(batch).is_err() || failed {
                     return;
@@ -276,6 +299,7 @@ fn begin(run: &Run<'_>) -> Result<(Checkpoint, Option<PathBuf>)> {
     let fresh = || Checkpoint {
         place: Place {
             run: fingerprint(run),
+            earlier: run.first.map_or(0, |first| first.epochs),
             step: 0,
             loss_sum: 0.0,
             right: 0,
@@ -286,13 +310,13 @@ fn begin(run: &Run<'_>) -> Result<(Checkpoint, Option<PathBuf>)> {
             watched: None,
             finished: false,
         },
-        parameters: run.first.map_or_else(|| run.layout.initial(run.seed), |(parameters, _)| parameters.to_vec()),
-        statistics: run.first.map_or_else(|| run.layout.initial_statistics(), |(_, statistics)| statistics.to_vec()),
+        parameters: run.first.map_or_else(|| run.layout.initial(run.seed), |first| first.parameters.clone()),
+        statistics: run.first.map_or_else(|| run.layout.initial_statistics(), |first| first.statistics.clone()),
         optimiser: OptimiserState::new(&settings.optimiser, run.layout.parameters),
         average: None,
         best: None,
     };
-    if let Some((parameters, statistics)) = run.first {
+    if let Some(First { parameters, statistics, .. }) = run.first {
         let (expected, actual) = (run.layout.parameters + run.layout.statistics, parameters.len() + statistics.len());
         if (parameters.len(), statistics.len()) != (run.layout.parameters, run.layout.statistics) {
             return Err(Error::new(
@@ -361,10 +385,16 @@ fn decays(layout: &Layout) -> Vec<bool> {
     decays
 }
 
-/// Prepares the inputs of a step, on all cores.
-fn draw(run: &Run<'_>, step: usize, steps_per_epoch: usize, order: &mut (usize, Vec<usize>)) -> Result<LabelledBatch> {
+/// Prepares the inputs of a step, on all cores. Epochs are counted from the first of the earliest run.
+fn draw(
+    run: &Run<'_>,
+    earlier: usize,
+    step: usize,
+    steps_per_epoch: usize,
+    order: &mut (usize, Vec<usize>),
+) -> Result<LabelledBatch> {
     let size = run.recipe.train.batch;
-    let (epoch, place) = (step / steps_per_epoch, step % steps_per_epoch);
+    let (epoch, place) = (earlier + step / steps_per_epoch, step % steps_per_epoch);
     if order.1.is_empty() || order.0 != epoch {
         *order = (epoch, batches::shuffled(run.train.indices, run.seed, epoch as u64));
     }
@@ -430,7 +460,8 @@ impl Learner<'_> {
     fn step(&mut self, state: &mut Checkpoint, step: &LabelledBatch, gradient: &mut [f32], factor: f32) -> Result<()> {
         let settings = &self.run.recipe.train;
         let labels = self.run.recipe.labels.len();
-        let seed = stream(self.run.seed ^ DROPOUT, 0, state.place.step as u64).next_u64();
+        let since_first = state.place.earlier * self.steps_per_epoch + state.place.step;
+        let seed = stream(self.run.seed ^ DROPOUT, 0, since_first as u64).next_u64();
         let outputs = self.engine.forward(&state.parameters, &step.batch, Mode::Train { seed });
         let mut pull = vec![0.0; outputs.len()];
         let loss = settings.loss.value_and_gradient(&outputs, &step.targets, labels, &self.weights, &mut pull);

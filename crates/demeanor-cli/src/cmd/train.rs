@@ -75,9 +75,10 @@ struct Common {
     #[arg(long, value_name = "DIR")]
     teachers: Vec<PathBuf>,
     /// Begin with the weights of an earlier run of the same network (or of one with fewer residual blocks), in this folder,
-    /// instead of random ones: to train on with other settings, or on other data. For speech the folder of a protocol's runs (or, with --all, of the last fit)
+    /// instead of random ones: to train on with other settings, or on other data; several times for the mean of the weights
+    /// of several runs that began alike. For speech the folder of a protocol's runs (or, with --all, of the last fit)
     #[arg(long, value_name = "DIR")]
-    from: Option<PathBuf>,
+    from: Vec<PathBuf>,
     /// Threads to train and to prepare examples on; all cores when absent
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -245,12 +246,12 @@ impl<'a> Session<'a> {
 
     /// One run into a folder.
     fn one(&self, lesson: &Lesson, run: &str, out: &Path, seed: u64) -> Result<produce::Report> {
-        let from = self.args.from.as_ref().map(|folder| folder.join(run));
+        let from: Vec<PathBuf> = self.args.from.iter().map(|folder| folder.join(run).components().collect()).collect();
         let course = Course {
             out,
             device: self.args.device,
             seed,
-            from: from.as_deref(),
+            from: &from,
             resume: self.args.resume,
             interrupted: &self.interrupted,
         };

@@ -140,6 +140,16 @@ fn layout() -> Layout {
 }
 
 fn run(recipe: &Recipe, folder: Option<&Path>, resume: bool, stop_after: Option<usize>) -> Outcome {
+    run_from(None, recipe, folder, resume, stop_after)
+}
+
+fn run_from(
+    first: Option<&First>,
+    recipe: &Recipe,
+    folder: Option<&Path>,
+    resume: bool,
+    stop_after: Option<usize>,
+) -> Outcome {
     let interrupted = AtomicBool::new(false);
     let layout = layout();
     let [train_on, validate_on] = examples();
@@ -154,7 +164,7 @@ fn run(recipe: &Recipe, folder: Option<&Path>, resume: bool, stop_after: Option<
         }),
         folder,
         seed: 3,
-        first: None,
+        first,
         resume,
         interrupted: &interrupted,
     };
@@ -211,6 +221,38 @@ fn resumed_equals_uninterrupted_bit_for_bit() {
         assert_eq!(run(&recipe, Some(&folder), true, None), resumed);
         fs::remove_dir_all(&folder).unwrap();
     }
+}
+
+/// A run that begins with what an earlier one came to meets new orders and edits, as if there had been one run.
+#[test]
+fn a_run_from_another_repeats_nothing() {
+    let plain = "optimiser = { kind = \"sgd\", rate = 0.05 }\nschedule = { kind = \"constant\" }\nexport = \"last\"\n";
+    let mut long = Recipe::parse(&format!("{}{plain}", &RECIPE[..RECIPE.find("optimiser").unwrap()])).unwrap();
+    let mut short = long.clone();
+    (long.train.epochs, short.train.epochs) = (7, 3);
+    let whole = run(&long, None, false, None);
+    let half = run(&short, None, false, None);
+    short.train.epochs = 4;
+    let first = First { parameters: half.parameters, statistics: half.statistics, epochs: 3 };
+    let folder = folder("from");
+    let from = Some(&first);
+    assert!(run_from(from, &short, Some(&folder), false, Some(20)).interrupted);
+    // the checkpoint knows; the earlier run is not needed to go on
+    let rest = run(&short, Some(&folder), true, None);
+    assert_eq!((&rest.parameters, &rest.statistics), (&whole.parameters, &whole.statistics));
+    let again = run_from(Some(&First { epochs: 0, ..first.clone() }), &short, None, false, None);
+    assert_ne!(again.parameters, whole.parameters);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn the_outcomes_of_runs_have_a_mean() {
+    let first = |value: f32, epochs| First { parameters: vec![value, 1.0], statistics: vec![-value], epochs };
+    let mut mean = first(1.0, 4);
+    for (count, other) in [first(2.0, 9), first(6.0, 2)].iter().enumerate() {
+        mean.take_in(other, count + 1);
+    }
+    assert_eq!(mean, first(3.0, 9));
 }
 
 #[test]
