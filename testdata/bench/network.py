@@ -5,8 +5,8 @@
     bench/bin/python testdata/bench/network.py [--rounds 20] [NETWORK...]
 
 Both programs take turns, so that a busy machine slows both. The ratio printed is onnxruntime's best (median) time by
-ours; outputs are compared too, and a difference over 1e-3 of the largest is an error. A recipe that reads faces and their
-mirror images runs both pictures together in both programs. NAME-fast is the network NAME with factors rounded to bfloat16
+ours; outputs are compared too, and a difference over 1e-3 of the largest is an error. A recipe with several
+views of a face runs them together in both programs. NAME-fast is the network NAME with factors rounded to bfloat16
 by us where the processor has matrix tiles, in which a difference up to 0.05 is none.
 """
 
@@ -118,7 +118,7 @@ def shipped():
     for file in sorted((pathlib.Path(__file__).resolve().parents[2] / "recipes").glob("*-v[0-9]*.toml")):
         recipe = tomllib.loads(file.read_text())
         if face := recipe["input"].get("face"):
-            network = recipe["network"], [1, face["size"], face["size"]], 2 if recipe.get("mirror") else 1
+            network = recipe["network"], [1, face["size"], face["size"]], len(recipe.get("views", [{}]))
             yield file.stem, network
             yield f"{file.stem}-fast", network
         else:

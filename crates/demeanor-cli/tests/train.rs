@@ -155,11 +155,15 @@ fn a_run_begins_with_the_weights_of_another() {
         serde_json::from_slice(&fs::read(folder.join("far/metrics.json")).unwrap()).unwrap();
     assert_eq!(metrics["from"], serde_json::json!([first, anew_folder]));
 
-    // a new block changes nothing at first; mirror images are asked for in the new recipe alone
+    // a new block changes nothing at first; views are asked for in the new recipe alone
     let block = "[[network]]\nlayer = \"residual\"\n[[network.body]]\nlayer = \"conv\"\nout = 8\nkernel = [3, 3]\nrelu = false\n";
     let average = "[[network]]\nlayer = \"global_average\"";
     let deeper = RECIPE.replace(average, &format!("{block}{average}")).replace("rate = 0.02 }", "rate = 1e-7 }");
-    fs::write(folder.join("recipe.toml"), deeper.replace("[input.face]", "mirror = true\n[input.face]")).unwrap();
+    fs::write(
+        folder.join("recipe.toml"),
+        deeper.replace("[input.face]", "views = [{}, { mirror = true }]\n[input.face]"),
+    )
+    .unwrap();
     let grown = loss("grown", &["--epochs", "1", "--from", &first]);
     assert!((grown - on).abs() < 1e-3, "{grown} {on}");
     let data = folder.join("data");

@@ -401,6 +401,7 @@ mod tests {
     use crate::data::speech::SpeechClip;
     use demeanor::Hz;
     use demeanor::face::prepare::{FaceRecipe, Scaling};
+    use demeanor::face::view::View;
     use demeanor::model::{FORMAT, Header, Tensors};
     use demeanor::nn::{Dense, Layer};
     use demeanor::speech::prepare::{Features, Level, SpeechRecipe};
@@ -413,7 +414,7 @@ mod tests {
             input,
             labels: labels.to_vec(),
             network: vec![Layer::GlobalAverage, Layer::Dense(Dense { units: labels.len(), relu: false })],
-            mirror: false,
+            views: View::only(),
             temperature: 1.0,
             licence: "none".into(),
             recipe: String::new(),

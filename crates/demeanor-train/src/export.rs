@@ -31,7 +31,7 @@ pub fn model_file(recipe: &Recipe, recipe_text: &str, trained: Trained<'_>, temp
         input: recipe.input.clone(),
         labels: recipe.labels.clone(),
         network: recipe.network.clone(),
-        mirror: recipe.mirror,
+        views: recipe.views.clone(),
         temperature,
         licence: recipe.licence.clone(),
         recipe: recipe_text.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use demeanor::face::view::View;
 use demeanor::model::InputRecipe;
 use demeanor::nn::{Layer, spec};
 use demeanor::{Emotion, Error, ErrorKind, Result};
@@ -25,9 +26,9 @@ pub struct Recipe {
     pub input: InputRecipe,
     /// The layers, in order. The last is a dense layer with a unit for each label.
     pub network: Vec<Layer>,
-    /// Whether the model sees a face's mirror image too and answers with the mean of both logits; for faces alone.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub mirror: bool,
+    /// The views of a face whose logits' mean is the model's answer: the face as it is when absent. For faces alone.
+    #[serde(default = "View::only", skip_serializing_if = "View::are_only")]
+    pub views: Vec<View>,
     /// How training clips and pictures are varied; nothing is when absent.
     #[serde(default)]
     pub augment: Augment,
@@ -516,10 +517,14 @@ impl Recipe {
             augment.check()?;
         }
         match self.sense() {
-            Sense::Face => require(self.augment.speech.is_none(), "augment.speech", "absent for faces", &"present")?,
+            Sense::Face => {
+                require(self.augment.speech.is_none(), "augment.speech", "absent for faces", &"present")?;
+                View::check(&self.views)
+                    .map_err(|e| Error::new(e.kind(), format!("the recipe's views: {e}")).with_source(e))?;
+            }
             Sense::Speech => {
                 require(self.augment.face.is_none(), "augment.face", "absent for speech", &"present")?;
-                require(!self.mirror, "mirror", "absent for speech", &self.mirror)?;
+                require(View::are_only(&self.views), "views", "absent for speech", &"present")?;
             }
         }
         within(self.data.votes, 0.0..=1.0, "data.votes")?;
@@ -668,6 +673,8 @@ mod tests {
             ("rates = [0.1,", "rates = [nan,", "train.search.rates"),
             ("export = \"best\"", "export = \"best\"\nteachers = { share = 1.5 }", "train.teachers.share"),
             ("size = 48", "size = 0", "size"),
+            ("[input.face]", "views = [{ part = 0.4 }]\n[input.face]", "views"),
+            ("[input.face]", "views = [{ mirrored = true }]\n[input.face]", "mirrored"),
         ];
         for (from, to, named) in cases {
             assert!(PAPER.contains(from), "{from}");

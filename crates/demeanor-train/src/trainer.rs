@@ -5,12 +5,14 @@
 //! hands them to an [`Engine`], and works on flat vectors. All randomness is drawn from streams that the seed, the epoch
 //! and the place in the epoch decide, so a run that is resumed takes exactly the steps that it would have taken.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
+use demeanor::face::view::View;
 use demeanor::{Error, ErrorKind, Result};
 use rand::Rng;
 
@@ -148,7 +150,7 @@ pub struct Prepared {
     batches: Vec<Batch>,
     classes: Vec<usize>,
     labels: usize,
-    mirror: bool,
+    views: Vec<View>,
 }
 
 impl Prepared {
@@ -160,29 +162,34 @@ impl Prepared {
         let batch = |part| Ok(examples.source.batch(part, batches::Place { seed: 0, epoch: 0, first: 0 })?.batch);
         let batches = examples.indices.chunks(recipe.train.batch.max(1)).map(batch).collect::<Result<Vec<_>>>()?;
         let (classes, labels) = (examples.classes.to_vec(), recipe.labels.len());
-        Ok(Prepared { batches, classes, labels, mirror: recipe.mirror })
+        Ok(Prepared { batches, classes, labels, views: recipe.views.clone() })
     }
 
-    /// Measures parameters on them, with the engine's running statistics; with their mirror images too where the recipe says so.
+    /// Measures parameters on all of the recipe's views of them, with the engine's running statistics.
     pub fn measure(&self, engine: &mut dyn Engine, parameters: &[f32]) -> Measured {
         let mut logits = Vec::with_capacity(self.classes.len() * self.labels);
         for batch in &self.batches {
             let first = logits.len();
-            logits.extend_from_slice(&engine.forward(parameters, batch, Mode::Evaluate));
-            if self.mirror {
-                let mirrored = engine.forward(parameters, &mirrored(batch), Mode::Evaluate);
-                logits[first..].iter_mut().zip(&mirrored).for_each(|(a, b)| *a = 0.5 * (*a + b));
+            logits.resize(first + batch.count * self.labels, 0.0);
+            for view in &self.views {
+                let outputs = engine.forward(parameters, &seen(batch, *view), Mode::Evaluate);
+                let part = 1.0 / self.views.len() as f32;
+                logits[first..].iter_mut().zip(&outputs).for_each(|(mean, output)| *mean += part * output);
             }
         }
         Measured::new(logits, self.classes.clone(), self.labels)
     }
 }
 
-/// The mirror images of a batch of pictures.
-fn mirrored(batch: &Batch) -> Batch {
-    let mut mirrored = batch.clone();
-    mirrored.values.chunks_exact_mut(batch.width.max(1)).for_each(<[f32]>::reverse);
-    mirrored
+/// A view of a batch of pictures; what is not square is speech, and has no other view than the whole.
+fn seen(batch: &Batch, view: View) -> Cow<'_, Batch> {
+    if view == View::WHOLE {
+        return Cow::Borrowed(batch);
+    }
+    let size = batch.width;
+    let mut values = Vec::with_capacity(batch.values.len());
+    batch.values.chunks_exact(size * size).for_each(|picture| view.append(picture, size, &mut values));
+    Cow::Owned(Batch { values, ..batch.clone() })
 }
 
 impl Measured {

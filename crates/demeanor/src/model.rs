@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::emotion::Emotion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::prepare::FaceRecipe;
+use crate::face::view::View;
 use crate::nn::spec::{self, Layer, MAX_VALUES, Shape};
 use crate::speech::prepare::SpeechRecipe;
 
@@ -33,9 +34,9 @@ pub struct Header {
     pub labels: Vec<Emotion>,
     /// The layers, in order.
     pub network: Vec<Layer>,
-    /// Whether the network sees a face's mirror image too, and the mean of both logits is the answer; for faces alone.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub mirror: bool,
+    /// The views of a face whose logits' mean is the answer: the face as it is where a file names none. Speech has no others.
+    #[serde(default = "View::only", skip_serializing_if = "View::are_only")]
+    pub views: Vec<View>,
     /// What logits are divided by before the softmax, so that scores are calibrated; more than 0.
     pub temperature: f32,
     /// The licence of the weights.
@@ -92,9 +93,11 @@ impl Header {
         recipe.map_err(|error| {
             Error::new(ErrorKind::Model, format!("the model cannot be used: {error}")).with_source(error)
         })?;
-        if self.mirror && matches!(self.input, InputRecipe::Speech(_)) {
-            return Err(Error::new(ErrorKind::Model, "the model reads speech, and speech has no mirror image"));
+        if matches!(self.input, InputRecipe::Speech(_)) && !View::are_only(&self.views) {
+            return Err(Error::new(ErrorKind::Model, "the model reads speech, and speech has no views"));
         }
+        View::check(&self.views)
+            .map_err(|e| Error::new(ErrorKind::Model, format!("the model cannot be used: {e}")).with_source(e))?;
         let input = self.input.shape();
         match spec::shapes(&self.network, input)?.last() {
             Some(Shape::Row(outputs)) if *outputs == labels.len() => Ok(()),
@@ -440,7 +443,7 @@ mod tests {
             input: InputRecipe::Face(FaceRecipe { size: 8, scaling: Scaling::Unit, margin: 0.1 }),
             labels: Emotion::FER.to_vec(),
             network,
-            mirror: false,
+            views: View::only(),
             temperature: 1.3,
             licence: "MIT".into(),
             recipe: "epochs = 1".into(),
@@ -592,6 +595,8 @@ mod tests {
         check(&|header| header.labels[1] = header.labels[0], ErrorKind::Model, "stands twice");
         check(&|header| header.temperature = 0.0, ErrorKind::Model, "temperature");
         check(&|header| header.temperature = -1.0, ErrorKind::Model, "temperature");
+        check(&|header| header.views.clear(), ErrorKind::Model, "0 views");
+        check(&|header| header.views[0].part = 0.4, ErrorKind::Model, "expected 0.5 to 1");
         check(&|header| header.network.clear(), ErrorKind::Shape, "no layers");
         check(&|header| header.network.truncate(1), ErrorKind::Model, "one output for each");
         let size = |size| {

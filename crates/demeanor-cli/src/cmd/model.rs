@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
+use demeanor::face::view::View;
 use demeanor::model::{Header, InputRecipe, Tensors};
 use demeanor_models::BuiltIn;
 use serde_json::{Value, json};
@@ -118,7 +119,7 @@ fn show(path: &Path, json: bool) -> anyhow::Result<Outcome> {
                 "input        face, {size} x {size} grey, scaling {}, margin {}{}",
                 scaling.as_str().unwrap_or_default(),
                 recipe.margin,
-                if header.mirror { ", and its mirror image" } else { "" },
+                views(&header.views),
                 size = recipe.size,
             )?;
         }
@@ -146,6 +147,20 @@ fn show(path: &Path, json: bool) -> anyhow::Result<Outcome> {
     }
     out.flush()?;
     Ok(Outcome::Read)
+}
+
+/// The views of a face in words; nothing where there is the face as it is alone.
+fn views(views: &[View]) -> String {
+    if View::are_only(views) {
+        return String::new();
+    }
+    let one = |view: &View| match (view.part, view.mirror) {
+        (1.0, false) => "the whole".to_owned(),
+        (1.0, true) => "the mirror image".to_owned(),
+        (part, false) => format!("the middle {:.0} %", 100.0 * part),
+        (part, true) => format!("the mirror image of the middle {:.0} %", 100.0 * part),
+    };
+    format!("; seen as {}", views.iter().map(one).collect::<Vec<_>>().join(" and "))
 }
 
 fn verify(mut models: Vec<PathBuf>) -> anyhow::Result<Outcome> {

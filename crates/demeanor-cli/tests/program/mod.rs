@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use demeanor::Emotion;
 use demeanor::face::prepare::{FaceRecipe, Scaling};
+use demeanor::face::view::View;
 use demeanor::model::{self, Header, InputRecipe, Tensors};
 use demeanor::nn::{Dense, Layer, spec};
 
@@ -111,7 +112,7 @@ pub fn drawn_model(input: InputRecipe, network: Vec<Layer>, labels: &[Emotion], 
         input,
         labels: labels.to_vec(),
         network,
-        mirror: false,
+        views: View::only(),
         temperature: 1.0,
         licence: "CC0-1.0".to_owned(),
         recipe: String::new(),

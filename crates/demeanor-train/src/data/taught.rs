@@ -152,6 +152,7 @@ impl Source for Taught {
 mod tests {
     use super::*;
     use crate::engine::Batch;
+    use demeanor::face::view::View;
     use demeanor::nn::spec;
 
     const RECIPE: &str = r#"
@@ -194,7 +195,7 @@ mod tests {
             input: recipe.input.clone(),
             labels: recipe.labels.clone(),
             network: recipe.network.clone(),
-            mirror: false,
+            views: View::only(),
             temperature: 1.5,
             licence: String::new(),
             recipe: String::new(),

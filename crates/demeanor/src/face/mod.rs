@@ -6,6 +6,8 @@ pub mod track;
 
 pub mod prepare;
 
+pub mod view;
+
 pub mod net;
 
 pub mod watch;

@@ -3,6 +3,7 @@
 use crate::emotion::Scores;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::prepare::{FaceInput, FaceRecipe};
+use crate::face::view::View;
 use crate::model::{self, Header, InputRecipe, Tensors};
 use crate::nn::{Network, Precision};
 
@@ -20,8 +21,8 @@ pub struct FaceNetwork {
     network: Network,
     size: usize,
     labels: usize,
-    mirror: bool,
-    /// A face and, where the model asks for it, its mirror image.
+    views: Vec<View>,
+    /// The views of a face.
     pictures: Vec<f32>,
     logits: Vec<f32>,
 }
@@ -32,15 +33,14 @@ impl FaceNetwork {
     /// # Errors
     /// [`ErrorKind::Recipe`] when the model is for speech; those of [`Network::of_pictures`].
     pub fn new(header: &Header, tensors: &Tensors, precision: Precision) -> Result<Self> {
-        let (size, mirror) = (face_recipe(header)?.size, header.mirror);
-        let count = if mirror { 2 } else { 1 };
-        let network = Network::of_pictures(&header.network, [size; 2], count, tensors, precision)?;
+        let (size, views) = (face_recipe(header)?.size, header.views.clone());
+        let network = Network::of_pictures(&header.network, [size; 2], views.len(), tensors, precision)?;
         let (pictures, logits) = (Vec::new(), Vec::new());
-        Ok(FaceNetwork { network, size, labels: header.labels.len(), mirror, pictures, logits })
+        Ok(FaceNetwork { network, size, labels: header.labels.len(), views, pictures, logits })
     }
 
-    /// The logits of a prepared picture `[size][size]`; the mean of those for it and for its mirror image where the header
-    /// says so. Allocates nothing after the first.
+    /// The logits of a prepared picture `[size][size]`: the mean of those for the header's views of it. Allocates nothing
+    /// after the first.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] when the numbers are not `size x size`.
@@ -52,14 +52,15 @@ impl FaceNetwork {
             ));
         }
         self.pictures.clear();
-        self.pictures.extend_from_slice(values);
-        if self.mirror {
-            self.pictures.extend(values.chunks_exact(self.size).flat_map(|row| row.iter().rev()));
-        }
-        let (face, mirrored) = self.network.run_pictures(&self.pictures)?.split_at(self.labels);
+        self.views.iter().for_each(|view| view.append(values, self.size, &mut self.pictures));
+        let (first, others) = self.network.run_pictures(&self.pictures)?.split_at(self.labels);
         self.logits.clear();
-        self.logits.extend_from_slice(face);
-        self.logits.iter_mut().zip(mirrored).for_each(|(logit, other)| *logit = 0.5 * (*logit + other));
+        self.logits.extend_from_slice(first);
+        for other in others.chunks_exact(self.labels) {
+            self.logits.iter_mut().zip(other).for_each(|(sum, logit)| *sum += logit);
+        }
+        let count = self.views.len() as f32;
+        self.logits.iter_mut().for_each(|sum| *sum /= count);
         Ok(&self.logits)
     }
 }
@@ -104,8 +105,8 @@ impl FaceModel {
         &self.recipe
     }
 
-    /// The outputs of the network, one for each of the header's labels, before temperature and softmax; the mean of those for
-    /// the face and for its mirror image where the header says so.
+    /// The outputs of the network, one for each of the header's labels, before temperature and softmax: the mean of those for
+    /// the header's views of the face.
     ///
     /// # Errors
     /// [`ErrorKind::Recipe`] when the input was prepared by another recipe than this model's.
@@ -162,7 +163,7 @@ mod tests {
             input,
             labels: Emotion::FER.to_vec(),
             network,
-            mirror: false,
+            views: View::only(),
             temperature: 2.0,
             licence: "MIT".into(),
             recipe: String::new(),
@@ -184,20 +185,22 @@ mod tests {
     }
 
     #[test]
-    fn a_mirrored_face_is_read_alike() {
+    fn the_answer_is_the_mean_of_all_views() {
         let mut model = FaceModel::load(&file(InputRecipe::Face(recipe()), 0.0)).unwrap();
         let network = vec![Layer::Flatten, Layer::Dense(Dense { units: 7, relu: false })];
         let mut tensors = Tensors::new();
         let weights: Vec<f32> = (0..7 * 144).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
         tensors.insert("1.weight", &[7, 144], weights).unwrap();
         tensors.insert("1.bias", &[7], vec![0.5; 7]).unwrap();
-        let header = Header { network, mirror: true, ..model.header().clone() };
+        let views = vec![View::WHOLE, View { part: 1.0, mirror: true }];
+        let header = Header { network, views, ..model.header().clone() };
         let pixels: Vec<u8> = (0..144).map(|i| (i * 91 % 256) as u8).collect();
         let mirrored: Vec<u8> = pixels.chunks_exact(12).flat_map(|row| row.iter().rev().copied()).collect();
         let [one, other] = [&pixels, &mirrored]
             .map(|pixels| prepare(&Frame::new(pixels, 12, 12, PixelLayout::Grey8).unwrap(), None, &recipe()).unwrap());
         let mut plain =
-            FaceModel::load(&model::write(&Header { mirror: false, ..header.clone() }, &tensors).unwrap()).unwrap();
+            FaceModel::load(&model::write(&Header { views: View::only(), ..header.clone() }, &tensors).unwrap())
+                .unwrap();
         let alone = [&one, &other].map(|input| plain.logits(input).unwrap().to_vec());
         assert_ne!(alone[0], alone[1]);
         model = FaceModel::load(&model::write(&header, &tensors).unwrap()).unwrap();
@@ -205,6 +208,19 @@ mod tests {
         assert_eq!(both[0], both[1]);
         for (mean, (a, b)) in both[0].iter().zip(alone[0].iter().zip(&alone[1])) {
             assert!((mean - (a + b) / 2.0).abs() < 1e-6);
+        }
+
+        // of three views, one of them a part
+        let part = View { part: 0.8, mirror: true };
+        let views = vec![View::WHOLE, View { part: 1.0, mirror: true }, part];
+        let mut middle = Vec::new();
+        part.append(one.values(), 12, &mut middle);
+        let seen = plain.network.logits(&middle).unwrap().to_vec();
+        assert_ne!(seen, alone[1]);
+        let header = Header { views, ..header };
+        let mut three = FaceModel::load(&model::write(&header, &tensors).unwrap()).unwrap();
+        for ((mean, seen), (a, b)) in three.logits(&one).unwrap().iter().zip(seen).zip(alone[0].iter().zip(&alone[1])) {
+            assert!((mean - (a + b + seen) / 3.0).abs() < 1e-5);
         }
     }
 

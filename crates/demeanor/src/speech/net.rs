@@ -76,6 +76,7 @@ mod tests {
     use super::*;
     use crate::emotion::Emotion;
     use crate::face::prepare::{FaceRecipe, Scaling};
+    use crate::face::view::View;
     use crate::input::Hz;
     use crate::model::{FORMAT, Tensors};
     use crate::nn::{Dense, Layer, spec};
@@ -109,7 +110,7 @@ mod tests {
             input,
             labels: Emotion::FER.to_vec(),
             network,
-            mirror: false,
+            views: View::only(),
             temperature: 2.0,
             licence: "MIT".into(),
             recipe: String::new(),

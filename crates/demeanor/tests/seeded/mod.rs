@@ -1,6 +1,7 @@
 //! Model files with seeded weights, small and quick: what they read has no meaning, but is always the same.
 
 use demeanor::face::prepare::{FaceRecipe, Scaling};
+use demeanor::face::view::View;
 use demeanor::model::{self, FORMAT, Header, InputRecipe, Tensors};
 use demeanor::nn::spec::{Conv, Dense, Layer, Norm};
 use demeanor::speech::prepare::{Features, Level, SpeechRecipe};
@@ -43,7 +44,7 @@ fn file(name: &str, input: InputRecipe, labels: &[Emotion], middle: Layer, rows:
         input,
         labels: labels.to_vec(),
         network: vec![conv(), middle, Layer::Dense(Dense { units: labels.len(), relu: false })],
-        mirror: false,
+        views: View::only(),
         temperature: 1.0,
         licence: "MIT".to_owned(),
         recipe: String::new(),
