@@ -4,11 +4,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use demeanor::face::detect::{DetectSettings, Detector};
+use demeanor::face::net::FaceNetwork;
 use demeanor::face::prepare::{FaceInput, FaceRecipe, Scaling, prepare_into};
-use demeanor::model::Tensors;
+use demeanor::face::view::View;
+use demeanor::model::{FORMAT, Header, InputRecipe, Tensors};
 use demeanor::nn::{Layer, Network, Precision, Stream, spec};
 use demeanor::speech::prepare::{Features, Level, Preparer, SpeechInput, SpeechRecipe};
-use demeanor::{Frame, Hz, PixelLayout, Region};
+use demeanor::{Emotion, Frame, Hz, PixelLayout, Region};
 
 /// The system's allocator, counting what this thread asks of it.
 struct Counting;
@@ -131,6 +133,30 @@ fn a_run_of_pictures_allocates_nothing() {
         });
         assert_eq!(count, 0, "{precision:?}");
     }
+}
+
+#[test]
+fn reading_two_views_of_a_face_allocates_nothing() {
+    let network = layers(PICTURES);
+    let tensors = weights(&network, [1, 48, 48]);
+    let header = Header {
+        format: FORMAT,
+        name: "face-test".to_owned(),
+        input: InputRecipe::Face(FaceRecipe { size: 48, scaling: Scaling::Standardise, margin: 0.0 }),
+        labels: Emotion::FER.to_vec(),
+        network,
+        views: vec![View::WHOLE, View { part: 0.9, mirror: true }],
+        temperature: 1.0,
+        licence: "MIT".to_owned(),
+        recipe: String::new(),
+        sha256: String::new(),
+    };
+    let mut face = FaceNetwork::new(&header, &tensors, Precision::default()).unwrap();
+    let values: Vec<f32> = (0..48 * 48).map(|i| (i % 7) as f32 - 3.0).collect();
+    let first = face.logits(&values).unwrap().to_vec();
+    let mut again = first.clone();
+    assert_eq!(allocations(|| again.copy_from_slice(face.logits(&values).unwrap())), 0);
+    assert_eq!(again, first);
 }
 
 #[test]
