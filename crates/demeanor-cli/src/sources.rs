@@ -42,7 +42,7 @@ pub fn each(
         let found = match find(argument, extensions, things) {
             Ok(found) => found,
             Err(error) => {
-                terminal::problem(format_args!("{error:#}"));
+                terminal::problem(terminal::whole(&error));
                 failed = true;
                 continue;
             }
@@ -51,7 +51,7 @@ pub fn each(
             match work(&source)? {
                 Ok(any) => read |= any,
                 Err(error) => {
-                    terminal::problem(format_args!("{}: {error:#}", source.name()));
+                    terminal::problem(format_args!("{}: {}", source.name(), terminal::whole(&error)));
                     failed = true;
                 }
             }

@@ -26,10 +26,21 @@ pub fn finish(result: anyhow::Result<Outcome>) -> ExitCode {
         Ok(Outcome::Failed) => ExitCode::from(2),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            problem(format_args!("{error:#}"));
+            problem(whole(&error));
             ExitCode::from(2)
         }
     }
+}
+
+/// An error and its causes in one line. Some errors say their cause in their own words; it is not said again.
+pub fn whole(error: &anyhow::Error) -> String {
+    let mut words = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }
 
 /// Whether the reader of our output has gone, as `head` does: it has seen enough, and that is success.
@@ -87,5 +98,18 @@ fn labelled(label: &str, colour: u8, message: impl Display) {
         note(format_args!("\x1b[{colour};1m{label}:\x1b[0m {message}"));
     } else {
         note(format_args!("{label}: {message}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "no such file");
+        let said = anyhow::Error::new(missing()).context("x.png: no such file").context("reading pictures");
+        assert_eq!(whole(&said), "reading pictures: x.png: no such file");
+        assert_eq!(whole(&anyhow::Error::new(missing()).context("x.png")), "x.png: no such file");
     }
 }

@@ -108,7 +108,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                 Ok(())
             })?;
         }
-        Err(error) if args.face_model.is_none() => terminal::note(format_args!("skipped: {error:#}")),
+        Err(error) if args.face_model.is_none() => terminal::note(format_args!("skipped: {}", terminal::whole(&error))),
         Err(error) => return Err(error),
     }
     match crate::model::bytes(args.speech_model.as_deref(), Sense::Speech) {
@@ -123,7 +123,9 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                 Ok(())
             })?;
         }
-        Err(error) if args.speech_model.is_none() => terminal::note(format_args!("skipped: {error:#}")),
+        Err(error) if args.speech_model.is_none() => {
+            terminal::note(format_args!("skipped: {}", terminal::whole(&error)))
+        }
         Err(error) => return Err(error),
     }
 

@@ -130,7 +130,7 @@ fn begin(tries: &[Inputs]) -> Result<Begun> {
             }
             None => match capture.finish() {
                 Ok(_) => problems.push(format!("{} gave nothing", inputs.name)),
-                Err(problem) => problems.push(format!("{problem:#}")),
+                Err(problem) => problems.push(terminal::whole(&problem)),
             },
         }
     }
@@ -168,7 +168,7 @@ fn pump(begun: Begun, inbox: &Inbox) -> Option<String> {
         let ended = capture.finish();
         if !inputs.live {
             inbox.close();
-            return ended.unwrap_or_else(|e| Some(format!("{e:#}")));
+            return ended.unwrap_or_else(|e| Some(terminal::whole(&e)));
         }
         // the device is gone: wait for it
         let mut pause = Duration::from_millis(250);

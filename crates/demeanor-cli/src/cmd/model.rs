@@ -176,7 +176,7 @@ fn verify(mut models: Vec<PathBuf>) -> anyhow::Result<Outcome> {
             }
             Err(error) => {
                 out.flush()?;
-                terminal::problem(format_args!("{error:#}"));
+                terminal::problem(terminal::whole(&error));
                 outcome = Outcome::Failed;
             }
         }
