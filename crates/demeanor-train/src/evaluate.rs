@@ -401,25 +401,14 @@ mod tests {
     use crate::data::speech::SpeechClip;
     use demeanor::Hz;
     use demeanor::face::prepare::{FaceRecipe, Scaling};
-    use demeanor::face::view::View;
-    use demeanor::model::{FORMAT, Header, Tensors};
+    use demeanor::model::Tensors;
     use demeanor::nn::{Dense, Layer};
     use demeanor::speech::prepare::{Features, Level, SpeechRecipe};
 
     /// A model that says the label at `favourite` of whatever it reads.
     fn model(input: InputRecipe, labels: &[Emotion], favourite: usize) -> Vec<u8> {
-        let header = Header {
-            format: FORMAT,
-            name: "constant".into(),
-            input,
-            labels: labels.to_vec(),
-            network: vec![Layer::GlobalAverage, Layer::Dense(Dense { units: labels.len(), relu: false })],
-            views: View::only(),
-            temperature: 1.0,
-            licence: "none".into(),
-            recipe: String::new(),
-            sha256: String::new(),
-        };
+        let network = vec![Layer::GlobalAverage, Layer::Dense(Dense { units: labels.len(), relu: false })];
+        let header = Header::new("constant", input, labels.to_vec(), network);
         let mut bias = vec![0.0; labels.len()];
         bias[favourite] = 3.0;
         let mut tensors = Tensors::new();

@@ -1,6 +1,6 @@
 //! From trained numbers to a model file: norms and parallel branches are folded away.
 
-use demeanor::model::{self, FORMAT, Header, Tensors};
+use demeanor::model::{self, Header, Tensors};
 use demeanor::nn::spec::{self, Conv, Layer, Norm};
 use demeanor::{Error, ErrorKind, Result};
 
@@ -25,17 +25,13 @@ pub struct Trained<'a> {
 /// [`ErrorKind::Shape`] when the numbers are not those of the recipe's network, [`ErrorKind::NotFinite`] when one is not
 /// finite (or too large for its storage).
 pub fn model_file(recipe: &Recipe, recipe_text: &str, trained: Trained<'_>, temperature: f32) -> Result<Vec<u8>> {
+    let (input, labels, network) = (recipe.input.clone(), recipe.labels.clone(), recipe.network.clone());
     let header = Header {
-        format: FORMAT,
-        name: recipe.name.clone(),
-        input: recipe.input.clone(),
-        labels: recipe.labels.clone(),
-        network: recipe.network.clone(),
         views: recipe.views.clone(),
         temperature,
         licence: recipe.licence.clone(),
         recipe: recipe_text.to_owned(),
-        sha256: String::new(),
+        ..Header::new(&recipe.name, input, labels, network)
     };
     let train = &recipe.train;
     let tensors = tensors(&recipe.network, recipe.input_shape(), trained, train.dense_weights, train.other_weights)?;

@@ -69,6 +69,23 @@ impl InputRecipe {
 }
 
 impl Header {
+    /// The header of a model of this name, input, labels and network that says nothing else: it sees a face as it is, its
+    /// temperature is 1, licence and recipe are empty. [`write()`] sets the hash.
+    pub fn new(name: impl Into<String>, input: InputRecipe, labels: Vec<Emotion>, network: Vec<Layer>) -> Self {
+        Header {
+            format: FORMAT,
+            name: name.into(),
+            input,
+            labels,
+            network,
+            views: View::only(),
+            temperature: 1.0,
+            licence: String::new(),
+            recipe: String::new(),
+            sha256: String::new(),
+        }
+    }
+
     /// Checks everything that can be checked without the tensors: version, labels, temperature, shapes of the network.
     ///
     /// # Errors
@@ -437,17 +454,12 @@ mod tests {
             causal: false,
         };
         let network = vec![Layer::Conv(conv), Layer::GlobalAverage, Layer::Dense(Dense { units: 7, relu: false })];
+        let input = InputRecipe::Face(FaceRecipe { size: 8, scaling: Scaling::Unit, margin: 0.1 });
         let header = Header {
-            format: FORMAT,
-            name: "face-test".into(),
-            input: InputRecipe::Face(FaceRecipe { size: 8, scaling: Scaling::Unit, margin: 0.1 }),
-            labels: Emotion::FER.to_vec(),
-            network,
-            views: View::only(),
             temperature: 1.3,
             licence: "MIT".into(),
             recipe: "epochs = 1".into(),
-            sha256: String::new(),
+            ..Header::new("face-test", input, Emotion::FER.to_vec(), network)
         };
         let mut tensors = Tensors::new();
         for (name, shape) in spec::tensors(&header.network, header.input.shape()).unwrap() {

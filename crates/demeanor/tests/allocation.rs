@@ -7,7 +7,7 @@ use demeanor::face::detect::{DetectSettings, Detector};
 use demeanor::face::net::FaceNetwork;
 use demeanor::face::prepare::{FaceInput, FaceRecipe, Scaling, prepare_into};
 use demeanor::face::view::View;
-use demeanor::model::{FORMAT, Header, InputRecipe, Tensors};
+use demeanor::model::{Header, InputRecipe, Tensors};
 use demeanor::nn::{Layer, Network, Precision, Stream, spec};
 use demeanor::speech::prepare::{Features, Level, Preparer, SpeechInput, SpeechRecipe};
 use demeanor::{Emotion, Frame, Hz, PixelLayout, Region};
@@ -139,18 +139,9 @@ fn a_run_of_pictures_allocates_nothing() {
 fn reading_two_views_of_a_face_allocates_nothing() {
     let network = layers(PICTURES);
     let tensors = weights(&network, [1, 48, 48]);
-    let header = Header {
-        format: FORMAT,
-        name: "face-test".to_owned(),
-        input: InputRecipe::Face(FaceRecipe { size: 48, scaling: Scaling::Standardise, margin: 0.0 }),
-        labels: Emotion::FER.to_vec(),
-        network,
-        views: vec![View::WHOLE, View { part: 0.9, mirror: true }],
-        temperature: 1.0,
-        licence: "MIT".to_owned(),
-        recipe: String::new(),
-        sha256: String::new(),
-    };
+    let input = InputRecipe::Face(FaceRecipe { size: 48, scaling: Scaling::Standardise, margin: 0.0 });
+    let views = vec![View::WHOLE, View { part: 0.9, mirror: true }];
+    let header = Header { views, ..Header::new("face-test", input, Emotion::FER.to_vec(), network) };
     let mut face = FaceNetwork::new(&header, &tensors, Precision::default()).unwrap();
     let values: Vec<f32> = (0..48 * 48).map(|i| (i % 7) as f32 - 3.0).collect();
     let first = face.logits(&values).unwrap().to_vec();

@@ -7,7 +7,6 @@ use std::process::{Command, Output, Stdio};
 
 use demeanor::Emotion;
 use demeanor::face::prepare::{FaceRecipe, Scaling};
-use demeanor::face::view::View;
 use demeanor::model::{self, Header, InputRecipe, Tensors};
 use demeanor::nn::{Dense, Layer, spec};
 
@@ -106,17 +105,7 @@ pub fn drawn_model(input: InputRecipe, network: Vec<Layer>, labels: &[Emotion], 
         });
         tensors.insert(name, &shape, values.take(count).collect()).unwrap();
     }
-    let header = Header {
-        format: model::FORMAT,
-        name: "test-v1".to_owned(),
-        input,
-        labels: labels.to_vec(),
-        network,
-        views: View::only(),
-        temperature: 1.0,
-        licence: "CC0-1.0".to_owned(),
-        recipe: String::new(),
-        sha256: String::new(),
-    };
+    let licence = "CC0-1.0".to_owned();
+    let header = Header { licence, ..Header::new("test-v1", input, labels.to_vec(), network) };
     model::write(&header, &tensors).unwrap()
 }

@@ -152,7 +152,6 @@ impl Source for Taught {
 mod tests {
     use super::*;
     use crate::engine::Batch;
-    use demeanor::face::view::View;
     use demeanor::nn::spec;
 
     const RECIPE: &str = r#"
@@ -189,18 +188,8 @@ mod tests {
             }
             tensors.insert(name, &shape, values).unwrap();
         }
-        let header = Header {
-            format: model::FORMAT,
-            name: "teacher".into(),
-            input: recipe.input.clone(),
-            labels: recipe.labels.clone(),
-            network: recipe.network.clone(),
-            views: View::only(),
-            temperature: 1.5,
-            licence: String::new(),
-            recipe: String::new(),
-            sha256: String::new(),
-        };
+        let bare = Header::new("teacher", recipe.input.clone(), recipe.labels.clone(), recipe.network.clone());
+        let header = Header { temperature: 1.5, ..bare };
         model::write(&header, &tensors).unwrap()
     }
 

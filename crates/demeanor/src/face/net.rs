@@ -142,7 +142,6 @@ mod tests {
     use crate::face::prepare::Scaling;
     use crate::face::prepare::prepare;
     use crate::input::{Frame, Hz, PixelLayout};
-    use crate::model::FORMAT;
     use crate::nn::{Dense, Layer, spec};
     use crate::speech::prepare::{Features, Level, SpeechRecipe};
 
@@ -157,18 +156,8 @@ mod tests {
             let values = (0..shape.iter().product()).map(|i: usize| bias * i as f32).collect();
             tensors.insert(name, &shape, values).unwrap();
         }
-        let header = Header {
-            format: FORMAT,
-            name: "test".into(),
-            input,
-            labels: Emotion::FER.to_vec(),
-            network,
-            views: View::only(),
-            temperature: 2.0,
-            licence: "MIT".into(),
-            recipe: String::new(),
-            sha256: String::new(),
-        };
+        let labels = Emotion::FER.to_vec();
+        let header = Header { temperature: 2.0, ..Header::new("test", input, labels, network) };
         model::write(&header, &tensors).unwrap()
     }
 

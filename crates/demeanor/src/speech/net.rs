@@ -76,9 +76,8 @@ mod tests {
     use super::*;
     use crate::emotion::Emotion;
     use crate::face::prepare::{FaceRecipe, Scaling};
-    use crate::face::view::View;
     use crate::input::Hz;
-    use crate::model::{FORMAT, Tensors};
+    use crate::model::Tensors;
     use crate::nn::{Dense, Layer, spec};
     use crate::speech::prepare::{Features, Level};
 
@@ -104,18 +103,8 @@ mod tests {
             let values = (0..shape.iter().product()).map(|i: usize| bias * i as f32).collect();
             tensors.insert(name, &shape, values).unwrap();
         }
-        let header = Header {
-            format: FORMAT,
-            name: "test".into(),
-            input,
-            labels: Emotion::FER.to_vec(),
-            network,
-            views: View::only(),
-            temperature: 2.0,
-            licence: "MIT".into(),
-            recipe: String::new(),
-            sha256: String::new(),
-        };
+        let labels = Emotion::FER.to_vec();
+        let header = Header { temperature: 2.0, ..Header::new("test", input, labels, network) };
         model::write(&header, &tensors).unwrap()
     }
 

@@ -1,8 +1,7 @@
 //! Model files with seeded weights, small and quick: what they read has no meaning, but is always the same.
 
 use demeanor::face::prepare::{FaceRecipe, Scaling};
-use demeanor::face::view::View;
-use demeanor::model::{self, FORMAT, Header, InputRecipe, Tensors};
+use demeanor::model::{self, Header, InputRecipe, Tensors};
 use demeanor::nn::spec::{Conv, Dense, Layer, Norm};
 use demeanor::speech::prepare::{Features, Level, SpeechRecipe};
 use demeanor::{Emotion, Hz};
@@ -38,18 +37,8 @@ fn file(name: &str, input: InputRecipe, labels: &[Emotion], middle: Layer, rows:
         .insert("2.weight", &[labels.len(), rows], numbers(3, labels.len() * rows, 12.0 / rows as f32))
         .expect("shapes agree");
     tensors.insert("2.bias", &[labels.len()], numbers(4, labels.len(), 0.2)).expect("shapes agree");
-    let header = Header {
-        format: FORMAT,
-        name: name.to_owned(),
-        input,
-        labels: labels.to_vec(),
-        network: vec![conv(), middle, Layer::Dense(Dense { units: labels.len(), relu: false })],
-        views: View::only(),
-        temperature: 1.0,
-        licence: "MIT".to_owned(),
-        recipe: String::new(),
-        sha256: String::new(),
-    };
+    let network = vec![conv(), middle, Layer::Dense(Dense { units: labels.len(), relu: false })];
+    let header = Header::new(name, input, labels.to_vec(), network);
     model::write(&header, &tensors).expect("a sound model")
 }
 
