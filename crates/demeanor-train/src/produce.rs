@@ -273,15 +273,12 @@ pub struct Course<'a> {
 impl Course<'_> {
     /// What to begin with: the mean of what the runs to begin from came to; none when random weights are meant.
     fn first(&self, recipe: &Recipe, layout: &Layout) -> Result<Option<First>> {
-        let mut mean: Option<First> = None;
-        for (count, folder) in self.from.iter().enumerate() {
-            let one = self.outcome_of(folder, recipe, layout)?;
-            match &mut mean {
-                Some(mean) => mean.take_in(&one, count),
-                None => mean = Some(one),
-            }
+        let mut outcomes = self.from.iter().map(|folder| self.outcome_of(folder, recipe, layout));
+        let Some(mut mean) = outcomes.next().transpose()? else { return Ok(None) };
+        for (count, other) in (1..).zip(outcomes) {
+            mean.take_in(&other?, count);
         }
-        Ok(mean)
+        Ok(Some(mean))
     }
 
     /// What an earlier run came to, for this recipe's network.

@@ -5,7 +5,6 @@
 //! hands them to an [`Engine`], and works on flat vectors. All randomness is drawn from streams that the seed, the epoch
 //! and the place in the epoch decide, so a run that is resumed takes exactly the steps that it would have taken.
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -147,10 +146,10 @@ pub struct Measured {
 
 /// Examples prepared once, to be measured again and again.
 pub struct Prepared {
-    batches: Vec<Batch>,
+    /// The views of each batch.
+    batches: Vec<Vec<Batch>>,
     classes: Vec<usize>,
     labels: usize,
-    views: Vec<View>,
 }
 
 impl Prepared {
@@ -160,20 +159,22 @@ impl Prepared {
     /// When an example cannot be prepared.
     pub fn new(examples: &Examples<'_>, recipe: &Recipe) -> Result<Self> {
         let batch = |part| Ok(examples.source.batch(part, batches::Place { seed: 0, epoch: 0, first: 0 })?.batch);
-        let batches = examples.indices.chunks(recipe.train.batch.max(1)).map(batch).collect::<Result<Vec<_>>>()?;
-        let (classes, labels) = (examples.classes.to_vec(), recipe.labels.len());
-        Ok(Prepared { batches, classes, labels, views: recipe.views.clone() })
+        let views =
+            |batch: Result<Batch>| batch.map(|batch| recipe.views.iter().map(|view| seen(&batch, *view)).collect());
+        let parts = examples.indices.chunks(recipe.train.batch.max(1));
+        let batches = parts.map(batch).map(views).collect::<Result<Vec<_>>>()?;
+        Ok(Prepared { batches, classes: examples.classes.to_vec(), labels: recipe.labels.len() })
     }
 
     /// Measures parameters on all of the recipe's views of them, with the engine's running statistics.
     pub fn measure(&self, engine: &mut dyn Engine, parameters: &[f32]) -> Measured {
         let mut logits = Vec::with_capacity(self.classes.len() * self.labels);
-        for batch in &self.batches {
+        for views in &self.batches {
             let first = logits.len();
-            logits.resize(first + batch.count * self.labels, 0.0);
-            for view in &self.views {
-                let outputs = engine.forward(parameters, &seen(batch, *view), Mode::Evaluate);
-                let part = 1.0 / self.views.len() as f32;
+            for view in views {
+                let outputs = engine.forward(parameters, view, Mode::Evaluate);
+                logits.resize(first + outputs.len(), 0.0);
+                let part = 1.0 / views.len() as f32;
                 logits[first..].iter_mut().zip(&outputs).for_each(|(mean, output)| *mean += part * output);
             }
         }
@@ -182,14 +183,14 @@ impl Prepared {
 }
 
 /// A view of a batch of pictures; what is not square is speech, and has no other view than the whole.
-fn seen(batch: &Batch, view: View) -> Cow<'_, Batch> {
+fn seen(batch: &Batch, view: View) -> Batch {
     if view == View::WHOLE {
-        return Cow::Borrowed(batch);
+        return batch.clone();
     }
     let size = batch.width;
     let mut values = Vec::with_capacity(batch.values.len());
     batch.values.chunks_exact(size * size).for_each(|picture| view.append(picture, size, &mut values));
-    Cow::Owned(Batch { values, ..batch.clone() })
+    Batch { values, ..batch.clone() }
 }
 
 impl Measured {
