@@ -1,14 +1,10 @@
 //! Recordings: from bytes to utterances and their features. The first byte says whether they are raw samples.
 #![no_main]
 
-#[path = "../../crates/demeanor-cli/src/sound.rs"]
-#[allow(dead_code)]
-mod sound;
-
 use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
 use demeanor::speech::prepare::{Features, Level, Preparer, SpeechInput, SpeechRecipe};
-use demeanor::{ErrorKind, Hz};
-use sound::{Raw, Recording};
+use demeanor::{Error, ErrorKind, Hz};
+use demeanor_media::{Raw, Recording};
 
 const ENCODINGS: [&str; 5] = ["u8", "s16le", "s24be", "f32le", "f64be"];
 
@@ -32,7 +28,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut preparer = Preparer::new(&recipe).unwrap();
     let mut input = SpeechInput::new(&recipe);
     let mut detector = VoiceDetector::new(VoiceSettings { begin: 0.1, hold: 0.05, ..VoiceSettings::default() }).unwrap();
-    let mut each = |utterance: Utterance<'_>| -> anyhow::Result<()> {
+    let mut each = |utterance: Utterance<'_>| -> Result<(), Error> {
         match preparer.prepare_into(utterance.samples, &mut input) {
             Ok(()) => assert!(input.values().iter().all(|v| v.is_finite())),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Sound),

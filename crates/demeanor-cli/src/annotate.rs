@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use demeanor::pipeline::Estimate;
+use demeanor_media::capture::{self, About};
 use image::RgbImage;
 
-use crate::capture::{self, About};
 use crate::draw::Pen;
 use crate::estimate::{fresh_voice, scaled};
 use crate::output::temporary;

@@ -2,7 +2,7 @@
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont};
 use anyhow::Context;
-use demeanor::{Emotion, Reading, Region, Scores};
+use demeanor::{Emotion, Picture, PixelLayout, Reading, Region, Scores};
 use image::{Rgb, RgbImage};
 
 /// The ASCII part of a free font; its licence stands beside it.
@@ -26,6 +26,20 @@ fn colour(reading: Reading) -> Rgb<u8> {
         Emotion::Calm => [110, 210, 190],
         Emotion::Contempt => [220, 140, 170],
     })
+}
+
+/// A picture in colour, to draw on.
+pub fn in_rgb(picture: Picture) -> RgbImage {
+    let (width, height) = (picture.width() as u32, picture.height() as u32);
+    let layout = picture.layout();
+    let pixels = picture.into_pixels();
+    let pixels = match layout {
+        PixelLayout::Rgb8 => pixels,
+        PixelLayout::Bgr8 => pixels.as_chunks().0.iter().flat_map(|&[b, g, r]: &[u8; 3]| [r, g, b]).collect(),
+        PixelLayout::Grey8 => pixels.iter().flat_map(|&v| [v; 3]).collect(),
+        PixelLayout::Rgba8 => pixels.as_chunks().0.iter().flat_map(|&[r, g, b, _]: &[u8; 4]| [r, g, b]).collect(),
+    };
+    RgbImage::from_raw(width, height, pixels).unwrap_or_else(|| RgbImage::new(width, height))
 }
 
 /// Draws with one font onto pictures of any size.

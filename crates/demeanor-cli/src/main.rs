@@ -1,21 +1,18 @@
 //! The program `demeanor`: files, cameras, microphones and the terminal around the library.
 
+#![forbid(unsafe_code)]
+
 mod annotate;
-mod capture;
 mod cmd;
 mod dashboard;
-mod devices;
 mod draw;
 mod estimate;
 mod interrupt;
 mod latency;
 mod model;
-mod nut;
 mod output;
-mod picture;
 mod senses;
 mod session;
-mod sound;
 mod sources;
 mod terminal;
 mod timeline;

@@ -90,7 +90,7 @@ pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &
                             format!("there is no picture {i} in a set of {}", set.pictures.len()),
                         )
                     })?;
-                    prepare_into(&picture.frame()?, None, &mut input)?;
+                    prepare_into(&picture.pixels.picture()?.frame(), None, &mut input)?;
                     model.read(&input)
                 })
                 .collect::<Result<Vec<Scores>>>()
@@ -419,7 +419,7 @@ mod tests {
 
     fn faces_set() -> FaceSet {
         let picture = |i: usize| FacePicture {
-            pixels: Box::new(std::array::from_fn(|p| ((p * (i + 3)) % 251) as u8)),
+            pixels: crate::data::pixels::tests::grey(|p| ((p * (i + 3)) % 251) as u8),
             emotion: if i == 9 { Emotion::Contempt } else { Emotion::FER[i % 7] },
             votes: Some([0, 8, 0, 0, 0, 0, 0, 0, 2, 0]),
             split: if i < 2 { Split::Train } else { Split::Test },

@@ -157,14 +157,14 @@ impl Lesson {
         let mut notes = std::mem::take(&mut set.notes);
         let all = set.indices(Split::Train).len();
         let mut training = if recipe.data.without_twins {
-            set.mark_twins();
+            set.mark_twins()?;
             set.clean_indices(Split::Train)
         } else {
             set.indices(Split::Train)
         };
         let without_twins = training.len();
         if recipe.data.without_blanks {
-            training.retain(|&i| !set.pictures[i].is_blank());
+            training.retain(|&i| !set.pictures[i].pixels.is_blank());
         }
         if training.len() < all {
             notes.push(format!(

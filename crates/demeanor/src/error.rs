@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Sound,
     /// A file cannot be opened, read, decoded or written.
     File,
+    /// A camera, a microphone, or the program that opens them, is not there or gives nothing.
+    Device,
     /// A data set, table or list is malformed, or holds nothing to use.
     Data,
 }

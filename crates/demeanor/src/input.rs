@@ -112,6 +112,64 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// A picture with its pixels, of a size that is known to fit them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    pixels: Vec<u8>,
+    width: usize,
+    height: usize,
+    layout: PixelLayout,
+}
+
+impl Picture {
+    /// A picture whose rows follow each other without gaps: width x height x [`PixelLayout::bytes`] bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when a side is 0 or the buffer is of another length.
+    pub fn new(pixels: Vec<u8>, width: usize, height: usize, layout: PixelLayout) -> Result<Self> {
+        let frame = Frame::new(&pixels, width, height, layout)?;
+        let needed = frame.stride * height;
+        if pixels.len() != needed {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("a {width}x{height} {layout:?} picture has {needed} bytes, and the buffer {}", pixels.len()),
+            ));
+        }
+        Ok(Picture { pixels, width, height, layout })
+    }
+
+    /// The picture as the steps of the library take it. Nothing is copied.
+    pub fn frame(&self) -> Frame<'_> {
+        let stride = self.width * self.layout.bytes();
+        Frame { data: &self.pixels, width: self.width, height: self.height, stride, layout: self.layout }
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The order of the bytes of a pixel.
+    pub fn layout(&self) -> PixelLayout {
+        self.layout
+    }
+
+    /// All bytes: rows from the top, pixels from the left, without gaps.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The same bytes, taken out.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+}
+
 /// A rectangle in a frame, in pixels from the top left corner; it may reach over the frame's edge.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Region {
@@ -190,6 +248,16 @@ impl<'a> Audio<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_has_exactly_its_bytes() {
+        let picture = Picture::new((0..12).collect(), 2, 2, PixelLayout::Rgb8).unwrap();
+        assert_eq!(picture.frame().row(1), [6, 7, 8, 9, 10, 11]);
+        for (bytes, width, height) in [(11, 2, 2), (13, 2, 2), (0, 0, 2), (0, 2, 0), (12, usize::MAX, 2)] {
+            let error = Picture::new(vec![0; bytes], width, height, PixelLayout::Rgb8).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Shape, "{bytes} {width} {height}");
+        }
+    }
 
     #[test]
     fn a_part_of_a_frame_is_its_pixels() {

@@ -29,7 +29,7 @@ pub mod error;
 
 pub use emotion::{Emotion, Reading, Scores};
 pub use error::{Error, ErrorKind, Result};
-pub use input::{Audio, Frame, Hz, PixelLayout, Region};
+pub use input::{Audio, Frame, Hz, Picture, PixelLayout, Region};
 
 /// The example of the README is compiled with the tests of the documentation.
 #[cfg(doctest)]

@@ -12,10 +12,10 @@ use demeanor::face::prepare::{FaceInput, prepare_into};
 use demeanor::nn::Precision;
 use demeanor::speech::net::SpeechModel;
 use demeanor::speech::prepare::{Preparer, SpeechInput};
+use demeanor_media::picture;
 use demeanor_models::Sense;
 use serde::Serialize;
 
-use crate::picture::Picture;
 use crate::terminal::{self, Outcome};
 
 /// Times each stage on this machine
@@ -79,11 +79,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     };
 
     stage("decode a JPEG of 640x480", &mut || {
-        black_box(Picture::from_reader(PORTRAIT)?);
+        black_box(picture::read(PORTRAIT)?);
         Ok(())
     })?;
-    let picture = Picture::from_reader(PORTRAIT)?;
-    let frame = picture.frame()?;
+    let picture = picture::read(PORTRAIT)?;
+    let frame = picture.frame();
     let mut regions = Vec::new();
     let mut detector = Detector::frontal()?;
     stage("detect faces, stills", &mut || Ok(detector.detect(&frame, &DetectSettings::default(), &mut regions)?))?;

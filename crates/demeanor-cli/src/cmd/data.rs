@@ -54,7 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match sense {
         Sense::Face => {
             let mut set = FaceSet::load(&path, &LoadOptions { votes, ..LoadOptions::default() })?;
-            print(&check::faces(&mut set), json)
+            print(&check::faces(&mut set)?, json)
         }
         Sense::Speech => {
             let set = SpeechSet::load(&path)?;
@@ -64,7 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 fn holds_recordings(path: &Path) -> bool {
-    path.is_dir() && sources::find(path, crate::sound::EXTENSIONS, "recordings").is_ok()
+    path.is_dir() && sources::find(path, demeanor_media::sound::EXTENSIONS, "recordings").is_ok()
 }
 
 fn print(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<Outcome> {

@@ -196,7 +196,7 @@ fn face(args: Face) -> anyhow::Result<Outcome> {
     for note in &set.notes {
         terminal::warn(note);
     }
-    set.mark_twins();
+    set.mark_twins()?;
     let found = evaluate::faces(&bytes, args.precision, &set, args.split, true)?;
     let labels: Vec<_> = found.metrics.per_class.iter().map(|c| c.emotion).collect();
     let title = format!("{}, {} split", found.model, found.split);

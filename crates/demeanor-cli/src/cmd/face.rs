@@ -8,11 +8,11 @@ use anyhow::{Context, bail};
 use demeanor::face::detect::{DetectSettings, Detector};
 use demeanor::face::net::FaceModel;
 use demeanor::face::prepare::{FaceInput, prepare_into};
-use demeanor::{Reading, Region, Scores};
+use demeanor::{Picture, Reading, Region, Scores};
+use demeanor_media::picture::{self, EXTENSIONS};
 use serde::Serialize;
 
-use crate::draw::Pen;
-use crate::picture::{EXTENSIONS, Picture};
+use crate::draw::{Pen, in_rgb};
 use crate::sources::{self, Source};
 use crate::terminal::{self, Outcome};
 use crate::write::write_whole;
@@ -86,7 +86,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let coloured = terminal::coloured();
     sources::each(&args.paths, EXTENSIONS, "pictures", |source| {
         let name = source.name();
-        let (picture, faces) = match Picture::read(source).and_then(|p| reader.read(&p).map(|faces| (p, faces))) {
+        let (picture, faces) = match read(source).and_then(|p| reader.read(&p).map(|faces| (p, faces))) {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
@@ -110,6 +110,14 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             annotator.write(source, picture, &faces)?;
         }
         Ok(Ok(!faces.is_empty()))
+    })
+}
+
+/// The picture of a source.
+fn read(source: &Source) -> anyhow::Result<Picture> {
+    Ok(match source {
+        Source::Stdin => picture::read(std::io::stdin().lock())?,
+        Source::File { path, .. } => picture::open(path)?,
     })
 }
 
@@ -138,7 +146,7 @@ impl FaceReader {
 
     /// The faces of a picture, the largest first.
     fn read(&mut self, picture: &Picture) -> anyhow::Result<Vec<Face>> {
-        let frame = picture.frame()?;
+        let frame = picture.frame();
         let whole = self.detector.is_none();
         if let Some(detector) = &mut self.detector {
             let shorter = frame.width().min(frame.height()) as u32;
@@ -203,7 +211,7 @@ impl Annotator {
 
     fn write(&mut self, source: &Source, picture: Picture, faces: &[Face]) -> anyhow::Result<()> {
         let path = self.path(source)?;
-        let mut image = picture.into_rgb();
+        let mut image = in_rgb(picture);
         // small pictures are enlarged, so that the words can be read
         let factor = (320 / image.width().min(image.height()).max(1)).clamp(1, 8);
         if factor > 1 {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
+use demeanor_media::devices::{self, Wanted};
 
-use crate::capture::{Capture, Ended, Event, Inputs, Picture};
 use crate::dashboard;
-use crate::devices::{self, Wanted};
 use crate::interrupt;
 use crate::output::Output;
 use crate::senses::SenseArgs;
@@ -130,7 +130,7 @@ fn begin(tries: &[Inputs]) -> Result<Begun> {
             }
             None => match capture.finish() {
                 Ok(_) => problems.push(format!("{} gave nothing", inputs.name)),
-                Err(problem) => problems.push(terminal::whole(&problem)),
+                Err(problem) => problems.push(terminal::whole(&problem.into())),
             },
         }
     }
@@ -168,7 +168,7 @@ fn pump(begun: Begun, inbox: &Inbox) -> Option<String> {
         let ended = capture.finish();
         if !inputs.live {
             inbox.close();
-            return ended.unwrap_or_else(|e| Some(terminal::whole(&e)));
+            return ended.unwrap_or_else(|e| Some(terminal::whole(&e.into())));
         }
         // the device is gone: wait for it
         let mut pause = Duration::from_millis(250);

@@ -10,9 +10,9 @@ use demeanor::speech::net::SpeechModel;
 use demeanor::speech::prepare::{Preparer, SpeechInput};
 use demeanor::speech::resample::resample;
 use demeanor::{Audio, Emotion, ErrorKind, Hz, Reading, Scores};
+use demeanor_media::sound::{EXTENSIONS, Encoding, Raw, Recording};
 use serde::Serialize;
 
-use crate::sound::{EXTENSIONS, Encoding, Raw, Recording};
 use crate::sources::{self, Source};
 use crate::terminal::{self, Outcome};
 
@@ -370,7 +370,7 @@ mod tests {
             let mut samples = vec![0.0; 32_000];
             let mut take = |piece: &[f32]| {
                 samples.extend_from_slice(piece);
-                Ok(())
+                anyhow::Ok(())
             };
             Recording::open(path).unwrap().hear(None, RATE, &mut |_, _| {}, &mut take).unwrap();
             samples.resize(samples.len() + 32_000, 0.0);

@@ -9,9 +9,9 @@ use anyhow::{Result, bail};
 use demeanor::face::watch::{FaceEstimate, Stage};
 use demeanor::pipeline::Pipeline;
 use demeanor::{Audio, Emotion, Frame, Hz, PixelLayout, Scores};
+use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
 
 use crate::annotate::Annotator;
-use crate::capture::{Capture, Ended, Event, Inputs, Picture};
 use crate::estimate::{self, Line, fresh_voice, scaled};
 use crate::interrupt;
 use crate::latency::{Latency, ms};

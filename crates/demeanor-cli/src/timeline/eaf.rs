@@ -84,7 +84,7 @@ pub fn write(out: &mut dyn Write, timeline: &Timeline, media: &str, written: Sys
 
 /// The film's URL, and its name relative to a document beside it.
 fn urls(media: &str) -> (String, Option<String>) {
-    if crate::capture::is_url(media) {
+    if demeanor_media::capture::is_url(media) {
         return (media.to_owned(), None);
     }
     let path = Path::new(media);

@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
 
-use crate::data::faces::{PIXELS, SIDE};
+use crate::data::pixels::{PIXELS, SIDE};
 
 /// What may be done to a training picture, and how strongly; all off by default.
 ///

@@ -11,7 +11,8 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rayon::prelude::*;
 
-use super::faces::{FaceSet, PIXELS, SIDE};
+use super::faces::FaceSet;
+use super::pixels::{PIXELS, SIDE};
 use super::speech::SpeechSet;
 use super::votes::VoteModel;
 use super::{output, stream};
@@ -125,18 +126,16 @@ impl Source for FaceSource {
                 format!("there is no picture {index} in a set of {}", self.set.pictures.len()),
             ));
         }
-        let edited: Vec<[u8; PIXELS]> = indices
-            .par_iter()
-            .enumerate()
-            .map(|(i, &index)| {
-                let pixels = &self.set.pictures[index].pixels;
-                let mut out = **pixels;
-                if let Some(augment) = &self.augment {
-                    augment.apply(pixels, &mut out, &mut stream(place.seed, place.epoch, place.first + i as u64));
-                }
-                out
-            })
-            .collect();
+        let edit = |augment: &FaceAugment| {
+            let edited = indices.par_iter().enumerate().map(|(i, &index)| {
+                let pixels = self.set.pictures[index].pixels.thumbnail()?;
+                let mut out = *pixels;
+                augment.apply(&pixels, &mut out, &mut stream(place.seed, place.epoch, place.first + i as u64));
+                Ok(out)
+            });
+            edited.collect::<Result<Vec<[u8; PIXELS]>>>()
+        };
+        let edited = self.augment.as_ref().map(edit).transpose()?;
         let mut own = vec![0.0; count * outputs];
         for (&index, target) in indices.iter().zip(own.chunks_exact_mut(outputs)) {
             self.target(index, target)?;
@@ -150,6 +149,12 @@ impl Source for FaceSource {
             .try_for_each_init(
                 || FaceInput::new(&self.recipe),
                 |input, (i, (values, target))| {
+                    let Some(edited) = &edited else {
+                        let picture = self.set.pictures[indices[i]].pixels.picture()?;
+                        prepare_into(&picture.frame(), None, input)?;
+                        values.copy_from_slice(input.values());
+                        return Ok::<(), Error>(());
+                    };
                     let mut picture = edited[i];
                     let mut random = stream(place.seed ^ MIXING, place.epoch, place.first + i as u64);
                     if let Some(mix) = self.augment.as_ref().and_then(|a| a.mix(&mut random)) {
@@ -163,7 +168,7 @@ impl Source for FaceSource {
                     let frame = Frame::new(&picture, SIDE, SIDE, PixelLayout::Grey8)?;
                     prepare_into(&frame, None, input)?;
                     values.copy_from_slice(input.values());
-                    Ok::<(), Error>(())
+                    Ok(())
                 },
             )?;
         let batch = Batch { count, height: size, width: size, values, widths: Vec::new() };
@@ -376,7 +381,7 @@ mod tests {
     fn faces() -> Arc<FaceSet> {
         let pictures = (0..20)
             .map(|i| FacePicture {
-                pixels: Box::new(std::array::from_fn(|p| ((p * (i + 3)) % 251) as u8)),
+                pixels: crate::data::pixels::tests::grey(|p| ((p * (i + 3)) % 251) as u8),
                 emotion: Emotion::FER[i % 7],
                 votes: None,
                 split: Split::Train,
@@ -403,7 +408,8 @@ mod tests {
         let source = face_source(None);
         let batch = source.batch(&[3, 11], Place { seed: 0, epoch: 0, first: 0 }).unwrap();
         for (picture, values) in [3, 11].iter().zip(batch.batch.values.chunks_exact(48 * 48)) {
-            let input = prepare(&source.set.pictures[*picture].frame().unwrap(), None, &source.recipe).unwrap();
+            let frame = source.set.pictures[*picture].pixels.picture().unwrap();
+            let input = prepare(&frame.frame(), None, &source.recipe).unwrap();
             assert_eq!(input.values(), values);
         }
         assert_eq!(batch.targets[..7], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use demeanor::Emotion;
+use demeanor::{Emotion, Picture, Result};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Split;
@@ -42,19 +44,23 @@ pub struct FaceCheck {
 }
 
 /// Checks a set of pictures, and marks its twins on the way ([`FaceSet::mark_twins`]).
-pub fn faces(set: &mut FaceSet) -> FaceCheck {
-    let pairs = set.mark_twins();
+///
+/// # Errors
+/// Those of reading a picture that is too large to keep.
+pub fn faces(set: &mut FaceSet) -> Result<FaceCheck> {
+    let pairs = set.mark_twins()?;
     let pictures = &set.pictures;
+    let keys = pictures.par_iter().map(|p| Ok(key(&*p.pixels.picture()?))).collect::<Result<Vec<_>>>()?;
     let mut counts: BTreeMap<Emotion, [usize; 3]> = BTreeMap::new();
-    let mut first: HashMap<&[u8], &FacePicture> = HashMap::new();
+    let mut first: HashMap<u64, &FacePicture> = HashMap::new();
     let (mut duplicates, mut otherwise) = (0, 0);
-    for picture in pictures {
+    for (picture, key) in pictures.iter().zip(keys) {
         counts.entry(picture.emotion).or_default()[picture.split.index()] += 1;
-        if picture.is_blank() {
+        if picture.pixels.is_blank() {
             continue;
         }
-        let earlier = first.entry(&picture.pixels[..]).or_insert(picture);
-        if !std::ptr::eq(*earlier, picture) {
+        let earlier = first.entry(key).or_insert(picture);
+        if !std::ptr::eq(*earlier, picture) && earlier.pixels.picture()? == picture.pixels.picture()? {
             duplicates += 1;
             otherwise += usize::from(earlier.emotion != picture.emotion);
         }
@@ -62,11 +68,11 @@ pub fn faces(set: &mut FaceSet) -> FaceCheck {
     let twins_in =
         |of: Split, other: Split| pictures.iter().filter(|p| p.split == of && p.twin_in[other.index()]).count();
     let across = pairs.iter().filter(|t| pictures[t.a].split != pictures[t.b].split);
-    FaceCheck {
+    Ok(FaceCheck {
         pictures: pictures.len(),
         counts,
         with_votes: pictures.iter().filter(|p| p.votes.is_some()).count(),
-        blank: pictures.iter().filter(|p| p.is_blank()).map(|p| p.name.clone()).collect(),
+        blank: pictures.iter().filter(|p| p.pixels.is_blank()).map(|p| p.name.clone()).collect(),
         duplicates,
         duplicates_labelled_otherwise: otherwise,
         twin_pairs: pairs.len(),
@@ -76,7 +82,14 @@ pub fn faces(set: &mut FaceSet) -> FaceCheck {
         test_twins_in_validation: twins_in(Split::Test, Split::Validation),
         examples: across.take(20).map(|t| [pictures[t.a].name.clone(), pictures[t.b].name.clone()]).collect(),
         notes: set.notes.clone(),
-    }
+    })
+}
+
+/// A number that equal pictures share.
+fn key(picture: &Picture) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (picture.width(), picture.height(), picture.layout(), picture.pixels()).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl fmt::Display for FaceCheck {
@@ -208,11 +221,12 @@ impl fmt::Display for SpeechCheck {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::faces::{LoadOptions, PIXELS};
+    use crate::data::faces::LoadOptions;
+    use crate::data::pixels::tests::grey;
 
     fn picture(name: &str, split: Split, emotion: Emotion, pixel: impl Fn(usize) -> u8) -> FacePicture {
         FacePicture {
-            pixels: Box::new(std::array::from_fn(pixel)),
+            pixels: grey(pixel),
             emotion,
             votes: None,
             split,
@@ -235,9 +249,8 @@ mod tests {
             picture("e", Split::Validation, Emotion::Happy, |_| 7),
             picture("f", Split::Train, Emotion::Happy, |_| 7),
         ];
-        assert_eq!(pictures[0].pixels.len(), PIXELS);
         let mut set = FaceSet { pictures, notes: vec!["read so".into()] };
-        let check = faces(&mut set);
+        let check = faces(&mut set).unwrap();
         assert_eq!((check.duplicates, check.duplicates_labelled_otherwise), (1, 1));
         assert_eq!(check.blank, ["e", "f"]);
         assert_eq!((check.twin_pairs, check.twin_pairs_labelled_otherwise), (3, 2));
@@ -257,7 +270,7 @@ mod tests {
         }
         let mut set = FaceSet::load(path, &LoadOptions::default()).unwrap();
         let start = std::time::Instant::now();
-        let check = faces(&mut set);
+        let check = faces(&mut set).unwrap();
         eprintln!("checked in {:?}\n{check}", start.elapsed());
         let list = std::fs::read_to_string(path.join("near_duplicates.csv")).unwrap();
         // file, split, twin, twin_split, correlation

@@ -1,27 +1,22 @@
-//! FER-2013 and folders like it: small grey pictures of faces, each with a label and a split.
+//! FER-2013 and folders like it: pictures of faces, each with a label and a split.
 //!
 //! Three forms are read, and the first two of FER-2013 itself give the same set in the same order:
 //! the official `fer2013.csv` (`emotion,pixels,Usage`), `icml_face_data.csv` (`emotion, Usage, pixels`, with leading
-//! blanks), and a folder tree `SPLIT/EMOTION/*.png`.
+//! blanks), and a folder tree `SPLIT/EMOTION/*` of picture files.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use demeanor::face::prepare::{FaceRecipe, Scaling, prepare};
-use demeanor::{Emotion, Error, ErrorKind, Frame, PixelLayout, Result};
+use demeanor::{Emotion, Error, ErrorKind, Picture, PixelLayout, Result};
+use demeanor_media::picture::EXTENSIONS;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
+use super::pixels::{PIXELS, Pixels, SIDE, Thumbnail};
 use super::twins::{self, Twin};
 use super::{Split, stream, table};
-
-/// Side of a picture, in pixels.
-pub const SIDE: usize = 48;
-
-/// Grey values of a picture.
-pub const PIXELS: usize = SIDE * SIDE;
 
 /// Problems with rows of a table that are listed before reading stops.
 const MOST_PROBLEMS: usize = 20;
@@ -45,8 +40,8 @@ pub type Votes = [u8; 10];
 /// A labelled picture.
 #[derive(Debug, Clone)]
 pub struct FacePicture {
-    /// 48x48 grey values (BT.601 luma), rows from the top.
-    pub pixels: Box<[u8; PIXELS]>,
+    /// What its file or its row holds.
+    pub pixels: Pixels,
     /// What it is labelled.
     pub emotion: Emotion,
     /// FER+ votes, where a file of them was given and has this picture.
@@ -63,19 +58,6 @@ pub struct FacePicture {
 }
 
 impl FacePicture {
-    /// The picture as a frame, for `demeanor::face::prepare`.
-    ///
-    /// # Errors
-    /// None for a picture of this size.
-    pub fn frame(&self) -> Result<Frame<'_>> {
-        Frame::new(&self.pixels[..], SIDE, SIDE, PixelLayout::Grey8)
-    }
-
-    /// Whether all pixels are equal.
-    pub fn is_blank(&self) -> bool {
-        self.pixels.iter().all(|&p| p == self.pixels[0])
-    }
-
     /// The FER+ label by majority (more than half of ten votes for one emotion); none without votes, without such a
     /// majority, or when most saw no face.
     pub fn voted(&self) -> Option<Emotion> {
@@ -138,7 +120,7 @@ pub struct FaceSet {
 
 impl FaceSet {
     /// Loads a table (a `.csv` file, or a folder that holds `fer2013.csv` or `icml_face_data.csv`) or a folder tree
-    /// `SPLIT/EMOTION/*.png|jpg`, decoding on all cores.
+    /// `SPLIT/EMOTION/*` of picture files of any format, decoding on all cores.
     ///
     /// Where the set has no validation (or no test) part, one is drawn from the training pictures by seed, and a note
     /// says so. A broken picture of a tree is left out with a note; a broken row of a table is an error.
@@ -319,15 +301,18 @@ impl FaceSet {
 
     /// Searches for twins ([`twins::search`]) and marks each picture's [`FacePicture::twin_in`]; gives the pairs. Takes
     /// some seconds for FER-2013.
-    pub fn mark_twins(&mut self) -> Vec<Twin> {
-        let pixels: Vec<&[u8; PIXELS]> = self.pictures.iter().map(|p| &*p.pixels).collect();
-        let pairs = twins::search(&pixels, twins::CORRELATION);
+    ///
+    /// # Errors
+    /// Those of [`Pixels::thumbnail`].
+    pub fn mark_twins(&mut self) -> Result<Vec<Twin>> {
+        let small: Vec<Thumbnail> = self.pictures.par_iter().map(|p| p.pixels.thumbnail()).collect::<Result<_>>()?;
+        let pairs = twins::search(&small, twins::CORRELATION);
         for pair in &pairs {
             let (a, b) = (self.pictures[pair.a].split, self.pictures[pair.b].split);
             self.pictures[pair.a].twin_in[b.index()] = true;
             self.pictures[pair.b].twin_in[a.index()] = true;
         }
-        pairs
+        Ok(pairs)
     }
 }
 
@@ -345,8 +330,8 @@ fn parse_label(cell: &str) -> Result<Emotion> {
 }
 
 /// `pixels` of a row: 2,304 numbers from 0 to 255 with blanks between them.
-fn parse_pixels(cell: &str) -> Result<Box<[u8; PIXELS]>> {
-    let mut pixels = Box::new([0; PIXELS]);
+fn parse_pixels(cell: &str) -> Result<Pixels> {
+    let mut pixels = vec![0; PIXELS];
     let mut count = 0;
     for word in cell.split_ascii_whitespace() {
         if let Some(pixel) = pixels.get_mut(count) {
@@ -360,7 +345,7 @@ fn parse_pixels(cell: &str) -> Result<Box<[u8; PIXELS]>> {
     if count != PIXELS {
         return Err(Error::new(ErrorKind::Data, format!("{count} pixels: expected {PIXELS} ({SIDE}x{SIDE})")));
     }
-    Ok(pixels)
+    Picture::new(pixels, SIDE, SIDE, PixelLayout::Grey8).map(Pixels::from)
 }
 
 /// A row of a FER+ table.
@@ -454,7 +439,7 @@ fn load_tree(root: &Path) -> Result<FaceSet> {
         .map(|(path, split, emotion)| {
             let name = below(root, path);
             Ok(FacePicture {
-                pixels: decode(path)?,
+                pixels: Pixels::open(path.clone())?,
                 emotion: *emotion,
                 votes: None,
                 split: *split,
@@ -495,40 +480,9 @@ fn official_row(name: &str) -> Option<u32> {
     (digits.len() == 7).then(|| digits.parse().ok())?
 }
 
-/// Decodes a picture file to 48x48 grey values.
-fn decode(path: &Path) -> Result<Box<[u8; PIXELS]>> {
-    let failed = |why: String| Error::new(ErrorKind::File, format!("{} cannot be read: {why}", path.display()));
-    let bytes = fs::read(path).map_err(|e| failed(e.to_string()))?;
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(&bytes[..]));
-    // The content decides: web collections are full of JPEG files that are named .png.
-    reader = reader.with_guessed_format().map_err(|e| failed(e.to_string()))?;
-    let mut limits = image::Limits::default();
-    limits.max_image_width = Some(16_384);
-    limits.max_image_height = Some(16_384);
-    limits.max_alloc = Some(256 << 20);
-    reader.limits(limits);
-    let picture = reader.decode().map_err(|e| failed(e.to_string()))?;
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    if let image::DynamicImage::ImageLuma8(grey) = &picture
-        && (width, height) == (SIDE, SIDE)
-        && let Ok(pixels) = <[u8; PIXELS]>::try_from(grey.as_raw().as_slice())
-    {
-        return Ok(Box::new(pixels));
-    }
-    // Any other picture goes the way of every picture: grey and size as the library's own preparation makes them.
-    let recipe = FaceRecipe { size: SIDE, scaling: Scaling::Unit, margin: 0.0 };
-    let rgb = picture.into_rgb8();
-    let input = prepare(&Frame::new(rgb.as_raw(), width, height, PixelLayout::Rgb8)?, None, &recipe)?;
-    let mut pixels = Box::new([0; PIXELS]);
-    for (pixel, value) in pixels.iter_mut().zip(input.values()) {
-        *pixel = (value * 255.0).round() as u8;
-    }
-    Ok(pixels)
-}
-
 fn is_picture(path: &Path) -> bool {
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    matches!(ending.as_str(), "png" | "jpg" | "jpeg")
+    EXTENSIONS.contains(&ending.as_str())
 }
 
 /// What a folder holds, by name.
@@ -621,7 +575,8 @@ mod tests {
         for text in [official, icml] {
             let (set, problems) = parse(&text);
             assert!(problems.is_empty(), "{problems:?}");
-            let found: Vec<_> = set.pictures.iter().map(|p| (p.emotion, p.split, p.pixels[0], p.pixels[1])).collect();
+            let small = |p: &FacePicture| p.pixels.thumbnail().unwrap();
+            let found: Vec<_> = set.pictures.iter().map(|p| (p.emotion, p.split, small(p)[0], small(p)[1])).collect();
             assert_eq!(
                 found,
                 [
@@ -714,7 +669,9 @@ mod tests {
         let test = &set.pictures[set.indices(Split::Test)[0]];
         assert_eq!((test.emotion, test.name.as_str()), (Emotion::Angry, "PrivateTest/anger/a.png"));
         // Twice as large: pixel 10 is the mean of columns 20 and 21.
-        assert!(test.pixels[10].abs_diff(70) <= 1, "{}", test.pixels[10]);
+        let small = test.pixels.thumbnail().unwrap();
+        assert!(small[10].abs_diff(70) <= 1, "{}", small[10]);
+        assert_eq!(test.pixels.picture().unwrap().width(), 96);
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(FaceSet::load(&root, &LoadOptions::default()).unwrap_err().kind(), ErrorKind::File);
         fs::create_dir_all(&root).unwrap();
@@ -761,13 +718,14 @@ mod tests {
         let mut text = String::from("emotion, Usage, pixels\n");
         let usage = ["Training", "PublicTest", "PrivateTest"];
         for picture in &set.pictures[28_500..29_000] {
-            let pixels: Vec<String> = picture.pixels.iter().map(u8::to_string).collect();
+            let pixels: Vec<String> = picture.pixels.picture().unwrap().pixels().iter().map(u8::to_string).collect();
             text += &format!("{},{},{}\n", picture.emotion.index(), usage[picture.split.index()], pixels.join(" "));
         }
         let (table, problems) = FaceSet::parse(text.as_bytes()).unwrap();
         assert!(problems.is_empty());
         for (a, b) in table.pictures.iter().zip(&set.pictures[28_500..]) {
-            assert_eq!((a.emotion, a.split, &a.pixels), (b.emotion, b.split, &b.pixels));
+            let pixels = |p: &FacePicture| p.pixels.picture().unwrap().into_owned();
+            assert_eq!((a.emotion, a.split, pixels(a)), (b.emotion, b.split, pixels(b)));
         }
     }
 
@@ -781,7 +739,7 @@ mod tests {
         assert_eq!(set.counts(Split::Validation)[..7], [467, 56, 496, 895, 653, 415, 607]);
         assert_eq!(set.counts(Split::Test)[..7], [491, 55, 528, 879, 594, 416, 626]);
         assert!(set.pictures.iter().enumerate().all(|(i, p)| p.row == Some(i as u32) && p.votes.is_some()));
-        assert_eq!(set.pictures.iter().filter(|p| p.is_blank()).count(), 12);
+        assert_eq!(set.pictures.iter().filter(|p| p.pixels.is_blank()).count(), 12);
         assert!(set.notes.is_empty());
         // votes of other pictures would agree with a fifth of the labels
         let voted: Vec<_> = set.pictures.iter().filter_map(|p| Some((p.voted()?, p.emotion))).collect();

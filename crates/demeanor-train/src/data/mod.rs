@@ -3,7 +3,7 @@
 pub mod batches;
 pub mod check;
 pub mod faces;
-pub mod sound;
+pub mod pixels;
 pub mod speech;
 pub mod splits;
 pub mod table;

@@ -12,13 +12,18 @@ use std::path::{Path, PathBuf};
 
 use demeanor::speech::prepare::{Preparer, SpeechRecipe};
 use demeanor::{Emotion, Error, ErrorKind, Hz, Result};
+use demeanor_media::Recording;
+use demeanor_media::sound::EXTENSIONS;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{sound, table};
+use super::table;
 
 /// The rate that recordings are kept at.
 pub const RATE: Hz = Hz(16_000);
+
+/// Longest recording that a data set may hold, in seconds: an hour would be a recording still to be cut into utterances.
+const LONGEST_S: usize = 600;
 
 /// Folders within folders that are searched.
 const DEEPEST: usize = 6;
@@ -188,24 +193,32 @@ impl SpeechSet {
         }
         entries.sort_by(|a, b| (&a.speaker, &a.name).cmp(&(&b.speaker, &b.name)));
         set.is_ravdess = entries.iter().all(|e| RavdessName::read(stem(&e.name)).is_some());
-        let decoded: Vec<Result<Vec<f32>>> = entries.par_iter().map(|e| sound::read(&e.path, RATE)).collect();
-        let mut broken = Vec::new();
+        let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| Decoded::read(&e.path)).collect();
+        let (mut broken, mut damaged) = (Vec::new(), Vec::new());
         for (entry, samples) in entries.into_iter().zip(decoded) {
             match samples {
-                Ok(samples) => set.clips.push(SpeechClip {
-                    samples,
-                    emotion: entry.emotion,
-                    speaker: entry.speaker,
-                    sex: entry.sex,
-                    name: entry.name,
-                    same_as: None,
-                }),
+                Ok(Decoded { samples, warnings }) => {
+                    damaged.extend(warnings.into_iter().map(|w| format!("{}: {w}", entry.name)));
+                    set.clips.push(SpeechClip {
+                        samples,
+                        emotion: entry.emotion,
+                        speaker: entry.speaker,
+                        sex: entry.sex,
+                        name: entry.name,
+                        same_as: None,
+                    });
+                }
                 Err(error) => broken.push(error),
             }
         }
         set.left_out.broken = broken.len();
         if set.left_out.total() > 0 {
             set.notes.push(format!("left out: {}", set.left_out));
+        }
+        match damaged.as_slice() {
+            [] => {}
+            [one] => set.notes.push(format!("damaged: {one}")),
+            [first, others @ ..] => set.notes.push(format!("damaged: {first}; and {} more", others.len())),
         }
         for error in broken.iter().take(3) {
             set.notes.push(format!("left out: {error}"));
@@ -231,7 +244,7 @@ impl SpeechSet {
             match named {
                 Some(n) if n.channel == 2 => self.left_out.songs += 1,
                 Some(n) if n.modality != 3 => self.left_out.videos += 1,
-                _ if !sound::is_sound(&path) => {}
+                _ if !is_sound(&path) => {}
                 Some(n) => entries.push(Entry {
                     emotion: n.emotion,
                     speaker: Some(format!("{:02}", n.actor)),
@@ -326,6 +339,42 @@ impl SpeechSet {
         let deviation = (0..rows).map(|r| (total(rows + r) - mean[r] * mean[r]).max(1e-10).sqrt() as f32).collect();
         Ok((mean.iter().map(|&m| m as f32).collect(), deviation))
     }
+}
+
+/// A recording as mono samples at [`RATE`].
+struct Decoded {
+    samples: Vec<f32>,
+    /// What is wrong with it, short of an error.
+    warnings: Vec<String>,
+}
+
+impl Decoded {
+    /// Reads a recording as the program reads every recording.
+    fn read(path: &Path) -> Result<Self> {
+        let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display())).with_source(e);
+        let most = LONGEST_S * RATE.0 as usize;
+        let mut samples = Vec::new();
+        let mut take = |piece: &[f32]| {
+            samples.extend_from_slice(piece);
+            if samples.len() > most {
+                let why = format!("it is longer than {LONGEST_S} s: cut it into utterances first");
+                return Err(Error::new(ErrorKind::Sound, why));
+            }
+            Ok(())
+        };
+        let recording = Recording::open(path).map_err(named)?;
+        let heard = recording.hear(None, RATE, &mut |_, _| {}, &mut take).map_err(named)?;
+        if samples.is_empty() {
+            return Err(named(Error::new(ErrorKind::Sound, "it holds no sound")));
+        }
+        Ok(Decoded { samples, warnings: heard.warnings })
+    }
+}
+
+/// Whether a file's ending is that of a recording.
+fn is_sound(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(ending))
 }
 
 /// All files below a folder, hidden ones left out.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::faces::{PIXELS, SIDE};
+use super::pixels::{PIXELS, SIDE, Thumbnail};
 
 /// Two pictures are twins when their grey values, or those of one and the mirror image of the other, correlate by more
 /// than this. What lies just above is the same photograph with another crop or contrast; below, other people in a like
@@ -32,7 +32,7 @@ const FINE: usize = 16;
 /// its cosine transform, which keeps scalar products. The product of the low frequencies plus the product of the lengths
 /// of the rest bounds the whole, and most pairs fall at the first bound (64 numbers) or the second (256). Mirroring a
 /// picture only changes the sign of the odd horizontal frequencies, so one pass gives the bounds of both.
-pub fn search(pictures: &[&[u8; PIXELS]], threshold: f32) -> Vec<Twin> {
+pub fn search(pictures: &[Thumbnail], threshold: f32) -> Vec<Twin> {
     let basis = cosines();
     let all: Vec<Transformed> = pictures.par_iter().map(|p| transform(p, &basis)).collect();
     let first: Vec<[f32; COARSE * COARSE]> = all.iter().map(|t| t.coarse).collect();

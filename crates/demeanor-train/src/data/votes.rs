@@ -102,7 +102,7 @@ mod tests {
 
     fn picture(emotion: Emotion, votes: Option<Votes>) -> FacePicture {
         FacePicture {
-            pixels: Box::new([7; crate::data::faces::PIXELS]),
+            pixels: crate::data::pixels::tests::grey(|_| 7),
             emotion,
             votes,
             split: Split::Train,

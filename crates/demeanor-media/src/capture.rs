@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use demeanor::{Error, ErrorKind, Result};
 
 use crate::nut::{Kind, Nut};
 
@@ -36,9 +36,31 @@ pub enum Picture {
 #[derive(Debug)]
 pub enum Event {
     /// A picture, and when the whole of it had arrived. Give the bytes back with [`Capture::recycle`].
-    Picture { what: Picture, width: usize, height: usize, data: Vec<u8>, time: Duration, arrived: Instant },
+    Picture {
+        /// What it holds.
+        what: Picture,
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Its bytes, without gaps.
+        data: Vec<u8>,
+        /// Its time from the start.
+        time: Duration,
+        /// When the whole of it had arrived.
+        arrived: Instant,
+    },
     /// Interleaved samples.
-    Sound { rate: u32, channels: usize, samples: Vec<f32>, time: Duration },
+    Sound {
+        /// Samples per second and channel.
+        rate: u32,
+        /// Channels.
+        channels: usize,
+        /// Full scale at -1 and 1.
+        samples: Vec<f32>,
+        /// The time of the first of them from the start.
+        time: Duration,
+    },
 }
 
 /// What `ffmpeg` said of the input before the first picture.
@@ -115,17 +137,20 @@ pub fn program() -> OsString {
 }
 
 /// Starts `ffmpeg` so that a Ctrl-C in the terminal reaches this program alone, which then ends its child in order.
+///
+/// # Errors
+/// [`ErrorKind::Device`] when it is not there; the message says how to install it.
 pub fn spawn(command: &mut Command) -> Result<Child> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     command.spawn().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => anyhow!(
+        io::ErrorKind::NotFound => failed(
             "the program ffmpeg is not there, and films, cameras and microphones need it; install it \
              (Debian, Ubuntu: sudo apt install ffmpeg; Fedora: sudo dnf install ffmpeg-free; macOS: brew install ffmpeg; \
              Windows: winget install ffmpeg), or name it in the variable DEMEANOR_FFMPEG. Pictures, recordings and \
-             `demeanor demo` do without"
+             `demeanor demo` do without",
         ),
-        _ => anyhow!(e).context(format!("starting {}", program().to_string_lossy())),
+        _ => failed(format!("starting {}: {e}", program().to_string_lossy())).with_source(e),
     })
 }
 
@@ -144,7 +169,7 @@ pub struct Capture {
     events: Option<Receiver<Event>>,
     spare: Sender<Vec<u8>>,
     said: Arc<Mutex<Said>>,
-    reader: Option<JoinHandle<Result<()>>>,
+    reader: Option<JoinHandle<io::Result<()>>>,
     listener: Option<JoinHandle<()>>,
     any: bool,
     ended: bool,
@@ -154,7 +179,7 @@ impl Capture {
     /// Starts reading. `whole` asks for the coloured pictures too.
     ///
     /// # Errors
-    /// When `ffmpeg` is not there.
+    /// [`ErrorKind::Device`] when `ffmpeg` is not there.
     pub fn start(inputs: &Inputs, whole: bool) -> Result<Capture> {
         let mut command = Command::new(program());
         command.args(["-hide_banner", "-loglevel", "repeat+level+info", "-nostats", "-nostdin"]);
@@ -190,7 +215,7 @@ impl Capture {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut command)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (stdout, stderr) = stdout.zip(stderr).context("ffmpeg has no pipes")?;
+        let (stdout, stderr) = stdout.zip(stderr).ok_or_else(|| failed("ffmpeg has no pipes"))?;
         let said = Arc::new(Mutex::new(Said::default()));
         let listener = std::thread::spawn({
             let said = said.clone();
@@ -213,8 +238,11 @@ impl Capture {
         })
     }
 
-    /// The next picture or sound; `Ok(None)` when nothing came for so long, `Err` at the end.
-    pub fn next_within(&mut self, wait: Duration) -> Result<Option<Event>, Ended> {
+    /// The next picture or sound; `Ok(None)` when nothing came for so long.
+    ///
+    /// # Errors
+    /// [`Ended`] at the end.
+    pub fn next_within(&mut self, wait: Duration) -> std::result::Result<Option<Event>, Ended> {
         use std::sync::mpsc::RecvTimeoutError;
         match self.events.as_ref().map(|e| e.recv_timeout(wait)) {
             Some(Ok(event)) => {
@@ -251,8 +279,10 @@ impl Capture {
         }
     }
 
-    /// Ends the child. `Ok` holds a warning when the input was damaged, but something of it came; an error says why nothing
-    /// came and what to do.
+    /// Ends the child. `Ok` holds a warning when the input was damaged, but something of it came.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`]: why nothing came and what to do.
     pub fn finish(mut self) -> Result<Option<String>> {
         // a reader that is blocked ends once nobody listens
         drop(self.events.take());
@@ -261,15 +291,15 @@ impl Capture {
         }
         if let Some(reader) = self.reader.take() {
             match reader.join() {
-                Ok(read) => read?,
-                Err(_) => return Err(anyhow!("the thread that reads from ffmpeg failed")),
+                Ok(read) => read.map_err(|e| failed(format!("reading from ffmpeg: {e}")).with_source(e))?,
+                Err(_) => return Err(failed("the thread that reads from ffmpeg failed")),
             }
         }
-        let status = self.child.wait().context("waiting for ffmpeg")?;
+        let status = self.child.wait().map_err(|e| failed(format!("waiting for ffmpeg: {e}")).with_source(e))?;
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
         }
-        let said = self.said.lock().map_err(|_| anyhow!("the thread that listens to ffmpeg failed"))?;
+        let said = self.said.lock().map_err(|_| failed("the thread that listens to ffmpeg failed"))?;
         let lines: Vec<&str> = said.errors.iter().map(String::as_str).collect();
         if self.any {
             let damaged = !lines.is_empty() && lines.iter().any(|l| is_damage(l));
@@ -281,7 +311,7 @@ impl Capture {
                 )
             }));
         }
-        Err(anyhow!(explain(&self.name, self.live, &lines, status.code())))
+        Err(failed(explain(&self.name, self.live, &lines, status.code())))
     }
 }
 
@@ -296,6 +326,10 @@ impl Drop for Capture {
 /// The input has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended;
+
+fn failed(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Device, why)
+}
 
 fn is_damage(line: &str) -> bool {
     const SIGNS: [&str; 7] = [
@@ -438,7 +472,7 @@ fn describe(text: &str, about: &mut About) {
     }
 }
 
-fn read_events(stdout: impl Read, send: &SyncSender<Event>, spares: &Receiver<Vec<u8>>) -> Result<()> {
+fn read_events(stdout: impl Read, send: &SyncSender<Event>, spares: &Receiver<Vec<u8>>) -> io::Result<()> {
     let Some(mut nut) = Nut::open(BufReader::with_capacity(1 << 16, stdout))? else { return Ok(()) };
     let kinds = nut.kinds();
     let first_picture = kinds.iter().position(|k| matches!(k, Kind::Picture { .. }));
@@ -448,8 +482,8 @@ fn read_events(stdout: impl Read, send: &SyncSender<Event>, spares: &Receiver<Ve
             Some(&Kind::Picture { width, height }) => {
                 let what = if Some(packet.stream) == first_picture { Picture::Grey } else { Picture::Whole };
                 let expected = match what {
-                    Picture::Grey => width * height,
-                    Picture::Whole => width * height * 3,
+                    Picture::Grey => width.saturating_mul(height),
+                    Picture::Whole => width.saturating_mul(height).saturating_mul(3),
                 };
                 // a film whose picture size changes midway, or ends inside a picture
                 if data.len() != expected {

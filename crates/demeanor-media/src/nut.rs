@@ -4,10 +4,8 @@
 //! an exact time, and writes a packet at once. This reads version 3 as ffmpeg writes it, following the specification
 //! "NUT Open Container Format 20130327" (names in brackets are the specification's). Checksums are skipped: it is a pipe.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Result};
 use std::time::Duration;
-
-use anyhow::{Context, Result, bail, ensure};
 
 const MAIN: u64 = 0x4E4D_7A56_1F5F_04AD;
 const STREAM: u64 = 0x4E53_1140_5BF2_F9DB;
@@ -30,13 +28,26 @@ const LARGEST_HEADER: u64 = 1 << 20;
 /// No raw picture is larger: 16384 x 16384 pixels in RGB.
 const LARGEST_PACKET: u64 = 3 << 28;
 
+/// Bytes that are made room for before they have come: a large raw picture.
+const ROOM: u64 = 1 << 24;
+
 /// What a stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Pictures of this size in pixels.
-    Picture { width: usize, height: usize },
+    Picture {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
     /// Sound of this rate and channel count.
-    Sound { rate: u32, channels: usize },
+    Sound {
+        /// Samples per second and channel.
+        rate: u32,
+        /// Channels, interleaved.
+        channels: usize,
+    },
     /// Something else.
     Other,
 }
@@ -44,6 +55,7 @@ pub enum Kind {
 /// A packet's stream and time; its bytes are in the caller's buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
+    /// The stream's place in [`Nut::kinds`].
     pub stream: usize,
     /// From the start of the film; a time before it counts as 0.
     pub time: Duration,
@@ -80,17 +92,22 @@ pub struct Nut<R> {
 
 impl<R: Read> Nut<R> {
     /// Reads the headers, up to the first packet. `None` when the pipe closed before a packet came.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when it is no NUT, or damaged; those of reading.
     pub fn open(mut input: R) -> Result<Option<Self>> {
         let mut id = [0; 25];
         match input.read_exact(&mut id) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other.context("reading from ffmpeg")?,
+            other => other?,
         }
-        ensure!(&id == b"nut/multimedia container\0", "ffmpeg did not write NUT; is it a working ffmpeg?");
+        demand(&id == b"nut/multimedia container\0", || {
+            "ffmpeg did not write NUT; is it a working ffmpeg?".to_owned()
+        })?;
         let mut nut = Nut { input, bases: Vec::new(), codes: Vec::new(), elided: Vec::new(), streams: Vec::new() };
         while nut.streams.is_empty() || nut.streams.iter().any(Option::is_none) {
             let Some(byte) = byte_or_end(&mut nut.input)? else { return Ok(None) };
-            ensure!(byte == b'N', "NUT packet before the stream headers");
+            demand(byte == b'N', || "NUT packet before the stream headers".to_owned())?;
             if nut.header()?.is_none() {
                 return Ok(None);
             }
@@ -104,11 +121,12 @@ impl<R: Read> Nut<R> {
     }
 
     /// The next packet; its bytes replace those in `data`. `None` at the end, also when the pipe closed inside a packet.
+    ///
+    /// # Errors
+    /// As [`Nut::open`].
     pub fn next(&mut self, data: &mut Vec<u8>) -> Result<Option<Packet>> {
         match self.packet(data) {
-            Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) => {
-                Ok(None)
-            }
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             other => other,
         }
     }
@@ -124,32 +142,32 @@ impl<R: Read> Nut<R> {
             }
         };
         let mut flags = code.flags;
-        ensure!(flags & INVALID == 0, "damaged NUT data from ffmpeg: an invalid frame code");
+        demand(flags & INVALID == 0, || "damaged NUT data from ffmpeg: an invalid frame code".to_owned())?;
         if flags & CODED != 0 {
             flags ^= number(&mut self.input)?;
         }
         let stream = if flags & STREAM_ID != 0 { number(&mut self.input)? } else { code.stream } as usize;
         let Some(Some(state)) = self.streams.get_mut(stream) else {
-            bail!("damaged NUT data from ffmpeg: a packet of stream {stream}");
+            return Err(damaged(format!("damaged NUT data from ffmpeg: a packet of stream {stream}")));
         };
         let pts = if flags & CODED_PTS != 0 {
             let coded = number(&mut self.input)? as i64;
             let one = 1i64 << state.msb_shift;
             if coded < one {
                 let mask = one - 1;
-                let delta = state.last - mask / 2;
-                ((coded - delta) & mask) + delta
+                let delta = state.last.wrapping_sub(mask / 2);
+                (coded.wrapping_sub(delta) & mask).wrapping_add(delta)
             } else {
-                coded - one
+                coded.wrapping_sub(one)
             }
         } else {
-            state.last + code.pts_delta
+            state.last.wrapping_add(code.pts_delta)
         };
         state.last = pts;
         let (num, den) = state.base;
         let mut size = code.size_lsb;
         if flags & SIZE_MSB != 0 {
-            size += code.size_mul.saturating_mul(number(&mut self.input)?);
+            size = size.saturating_add(code.size_mul.saturating_mul(number(&mut self.input)?));
         }
         if flags & MATCH_TIME != 0 {
             number(&mut self.input)?;
@@ -165,17 +183,24 @@ impl<R: Read> Nut<R> {
         if flags & CHECKSUM != 0 {
             self.input.read_exact(&mut [0; 4])?;
         }
-        ensure!(flags & SIDE_DATA == 0, "ffmpeg wrote NUT with side data, which raw streams do not have");
-        ensure!(size <= LARGEST_PACKET, "a packet of {size} bytes from ffmpeg; expected at most {LARGEST_PACKET}");
+        demand(flags & SIDE_DATA == 0, || "ffmpeg wrote NUT with side data, which raw streams do not have".to_owned())?;
+        demand(size <= LARGEST_PACKET, || {
+            format!("a packet of {size} bytes from ffmpeg; expected at most {LARGEST_PACKET}")
+        })?;
         data.clear();
         if size <= 4096 {
             data.extend_from_slice(self.elided.get(header).map_or(&[], |h| h));
         }
         let start = data.len();
-        ensure!(start as u64 <= size, "damaged NUT data from ffmpeg: a packet shorter than its header");
-        data.resize(size as usize, 0);
-        self.input.read_exact(&mut data[start..])?;
-        let nanos = (i128::from(pts.max(0)) * i128::from(num) * 1_000_000_000) / i128::from(den);
+        demand(start as u64 <= size, || "damaged NUT data from ffmpeg: a packet shorter than its header".to_owned())?;
+        // as it comes: a damaged length asks for no memory that no bytes fill
+        let rest = size - start as u64;
+        data.reserve(rest.min(ROOM) as usize);
+        if (&mut self.input).take(rest).read_to_end(data)? as u64 != rest {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let nanos =
+            i128::from(pts.max(0)).saturating_mul(i128::from(num)).saturating_mul(1_000_000_000) / i128::from(den);
         Ok(Some(Packet { stream, time: Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)) }))
     }
 
@@ -188,7 +213,7 @@ impl<R: Read> Nut<R> {
             if size > 4096 {
                 self.input.read_exact(&mut [0; 4])?;
             }
-            ensure!(size <= LARGEST_HEADER, "damaged NUT data from ffmpeg: a header of {size} bytes");
+            demand(size <= LARGEST_HEADER, || format!("damaged NUT data from ffmpeg: a header of {size} bytes"))?;
             let mut content = vec![0; size as usize];
             self.input.read_exact(&mut content)?;
             let mut fields = content.as_slice();
@@ -201,9 +226,7 @@ impl<R: Read> Nut<R> {
             }
         })();
         match read {
-            Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) => {
-                Ok(None)
-            }
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             other => other.map(Some),
         }
     }
@@ -211,17 +234,17 @@ impl<R: Read> Nut<R> {
     /// [main_header]
     fn main(&mut self, f: &mut &[u8]) -> Result<()> {
         let version = number(f)?;
-        ensure!((2..=4).contains(&version), "ffmpeg wrote NUT version {version}; expected 2 to 4");
+        demand((2..=4).contains(&version), || format!("ffmpeg wrote NUT version {version}; expected 2 to 4"))?;
         if version > 3 {
             number(f)?;
         }
         let streams = number(f)?;
-        ensure!(streams <= 16, "{streams} streams from ffmpeg; expected at most 16");
+        demand(streams <= 16, || format!("{streams} streams from ffmpeg; expected at most 16"))?;
         number(f)?;
         self.bases.clear();
         for _ in 0..number(f)?.min(64) {
             let base = (number(f)?, number(f)?);
-            ensure!(base.1 > 0, "damaged NUT data from ffmpeg: a time base of {}/0", base.0);
+            demand(base.1 > 0, || format!("damaged NUT data from ffmpeg: a time base of {}/0", base.0))?;
             self.bases.push(base);
         }
         self.codes.clear();
@@ -253,16 +276,15 @@ impl<R: Read> Nut<R> {
             let code =
                 Code { flags, stream, size_mul: mul, size_lsb: size, pts_delta, reserved, header: header as usize };
             let mut j = 0;
-            ensure!(
-                count > 0 || self.codes.len() == usize::from(b'N'),
-                "damaged NUT data from ffmpeg: an empty code row"
-            );
+            demand(count > 0 || self.codes.len() == usize::from(b'N'), || {
+                "damaged NUT data from ffmpeg: an empty code row".to_owned()
+            })?;
             while j < count && self.codes.len() < 256 {
                 if self.codes.len() == usize::from(b'N') {
                     self.codes.push(Code { flags: INVALID, ..code });
                     continue;
                 }
-                self.codes.push(Code { size_lsb: size + j, ..code });
+                self.codes.push(Code { size_lsb: size.saturating_add(j), ..code });
                 j += 1;
             }
         }
@@ -271,7 +293,9 @@ impl<R: Read> Nut<R> {
         if !f.is_empty() {
             for _ in 0..number(f)?.min(127) {
                 let length = number(f)? as usize;
-                ensure!(length <= f.len(), "damaged NUT data from ffmpeg: an elided header of {length} bytes");
+                demand(length <= f.len(), || {
+                    format!("damaged NUT data from ffmpeg: an elided header of {length} bytes")
+                })?;
                 let (bytes, rest) = f.split_at(length);
                 self.elided.push(bytes.to_vec());
                 *f = rest;
@@ -303,10 +327,12 @@ impl<R: Read> Nut<R> {
             }
             _ => Kind::Other,
         };
-        let Some(&base) = self.bases.get(base) else { bail!("damaged NUT data from ffmpeg: an unknown time base") };
-        ensure!(msb_shift < 32, "damaged NUT data from ffmpeg: a time shift of {msb_shift}");
+        let Some(&base) = self.bases.get(base) else {
+            return Err(damaged("damaged NUT data from ffmpeg: an unknown time base"));
+        };
+        demand(msb_shift < 32, || format!("damaged NUT data from ffmpeg: a time shift of {msb_shift}"))?;
         let Some(slot) = self.streams.get_mut(id) else {
-            bail!("damaged NUT data from ffmpeg: a header of stream {id}")
+            return Err(damaged(format!("damaged NUT data from ffmpeg: a header of stream {id}")));
         };
         let last = slot.as_ref().map_or(0, |s| s.last);
         *slot = Some(Stream { kind, base, msb_shift, last });
@@ -318,14 +344,22 @@ impl<R: Read> Nut<R> {
         let coded = number(f)?;
         let count = self.bases.len().max(1) as u64;
         let Some(&(num, den)) = self.bases.get((coded % count) as usize) else { return Ok(()) };
-        let time = i128::from(coded / count) * i128::from(num);
+        let time = i128::from(coded / count).saturating_mul(i128::from(num));
         for stream in self.streams.iter_mut().flatten() {
             // in the stream's own base, rounded down
-            stream.last =
-                (time * i128::from(stream.base.1) / (i128::from(den) * i128::from(stream.base.0.max(1)))) as i64;
+            stream.last = (time.saturating_mul(i128::from(stream.base.1))
+                / i128::from(den).saturating_mul(i128::from(stream.base.0.max(1)))) as i64;
         }
         Ok(())
     }
+}
+
+fn damaged(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(damaged(why())) }
 }
 
 fn byte_or_end(input: &mut impl Read) -> Result<Option<u8>> {
@@ -335,7 +369,7 @@ fn byte_or_end(input: &mut impl Read) -> Result<Option<u8>> {
             Ok(0) => return Ok(None),
             Ok(_) => return Ok(Some(byte[0])),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(e),
         }
     }
 }
@@ -351,7 +385,7 @@ fn number(input: &mut impl Read) -> Result<u64> {
             return Ok(value);
         }
     }
-    bail!("damaged NUT data from ffmpeg: a number of more than ten bytes")
+    Err(damaged("damaged NUT data from ffmpeg: a number of more than ten bytes"))
 }
 
 /// [s]

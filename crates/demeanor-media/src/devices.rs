@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use demeanor::{Error, ErrorKind, Result};
 
 use crate::capture::{self, Inputs, is_url};
 
@@ -168,7 +168,9 @@ fn has_pulse() -> bool {
 fn said(args: &[&str]) -> Result<String> {
     let mut command = Command::new(capture::program());
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = capture::spawn(&mut command)?.wait_with_output()?;
+    let output = capture::spawn(&mut command)?
+        .wait_with_output()
+        .map_err(|e| Error::new(ErrorKind::Device, format!("waiting for ffmpeg: {e}")).with_source(e))?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     Ok(text)
@@ -177,7 +179,7 @@ fn said(args: &[&str]) -> Result<String> {
 /// The cameras.
 ///
 /// # Errors
-/// When `ffmpeg` is needed to ask and not there.
+/// [`ErrorKind::Device`] when `ffmpeg` is needed to ask and not there.
 pub fn cameras() -> Result<Vec<Device>> {
     if cfg!(target_os = "macos") {
         return Ok(section(
@@ -204,7 +206,7 @@ pub fn cameras() -> Result<Vec<Device>> {
 /// The microphones.
 ///
 /// # Errors
-/// When `ffmpeg` is not there.
+/// [`ErrorKind::Device`] when `ffmpeg` is not there.
 pub fn microphones() -> Result<Vec<Device>> {
     if cfg!(target_os = "macos") {
         return Ok(section(

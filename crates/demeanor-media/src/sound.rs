@@ -7,9 +7,8 @@ use std::io::{self, Cursor, Read, Seek};
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, anyhow, bail};
 use demeanor::speech::resample::{LARGEST_SAMPLE, Resampler};
-use demeanor::{Audio, Hz};
+use demeanor::{Audio, Error, ErrorKind, Hz, Result};
 use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::errors::Error as DecodeError;
 use symphonia::core::formats::probe::Hint;
@@ -66,7 +65,7 @@ impl Encoding {
 impl FromStr for Encoding {
     type Err = String;
 
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
         Ok(match name {
             "u8" => Encoding::U8,
             "s16le" => Encoding::Whole(16, true),
@@ -107,9 +106,9 @@ impl Recording {
     /// A file.
     ///
     /// # Errors
-    /// When it cannot be opened or read.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let mut file = File::open(path).context("cannot open the file")?;
+    /// [`ErrorKind::File`] when it cannot be opened or read. The message does not name the file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(|e| failed("cannot open the file", e))?;
         let extension = path.extension().and_then(|e| e.to_str()).map(str::to_owned);
         let seekable = file.metadata().is_ok_and(|m| m.is_file());
         if !seekable {
@@ -117,18 +116,18 @@ impl Recording {
             return Ok(Recording { extension, ..Self::stream(file)? });
         }
         let mut head = Vec::new();
-        (&mut file).take(HEAD).read_to_end(&mut head).context("cannot read the file")?;
-        file.rewind().context("cannot read the file")?;
+        (&mut file).take(HEAD).read_to_end(&mut head).map_err(|e| failed("cannot read the file", e))?;
+        file.rewind().map_err(|e| failed("cannot read the file", e))?;
         Ok(Recording { source: Box::new(file), head, extension })
     }
 
     /// A stream that cannot be rewound, such as stdin.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn stream(mut stream: impl Read + Send + Sync + 'static) -> anyhow::Result<Self> {
+    /// [`ErrorKind::File`] when it cannot be read.
+    pub fn stream(mut stream: impl Read + Send + Sync + 'static) -> Result<Self> {
         let mut head = Vec::new();
-        (&mut stream).take(HEAD).read_to_end(&mut head).context("cannot read the sound")?;
+        (&mut stream).take(HEAD).read_to_end(&mut head).map_err(|e| failed("cannot read the sound", e))?;
         let source = ReadOnlySource::new(Cursor::new(head.clone()).chain(stream));
         Ok(Recording { source: Box::new(source), head, extension: None })
     }
@@ -137,16 +136,17 @@ impl Recording {
     /// and of how many where that is known.
     ///
     /// # Errors
-    /// When there is no sound in it, or `each` fails. Damage behind the first samples is a warning in [`Heard`].
-    pub fn hear(
+    /// [`ErrorKind::File`] when there is no sound in it that can be decoded, and what `each` gives. Damage behind the first
+    /// samples is a warning in [`Heard`].
+    pub fn hear<E: From<Error>>(
         self,
         raw: Option<Raw>,
         to: Hz,
         progress: &mut dyn FnMut(f64, Option<f64>),
-        each: &mut dyn FnMut(&[f32]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Heard> {
+        each: &mut dyn FnMut(&[f32]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Heard, E> {
         if self.head.is_empty() {
-            bail!("it is empty; expected sound");
+            return Err(unheard("it is empty; expected sound").into());
         }
         let mut hearing = Hearing { to, resampler: None, mono: Vec::new(), seconds: 0.0, odd: 0, each };
         let mut warnings = Vec::new();
@@ -172,19 +172,19 @@ pub struct Heard {
 }
 
 /// Decoded samples on their way to mono at one rate.
-struct Hearing<'a> {
+struct Hearing<'a, E> {
     to: Hz,
     resampler: Option<(Hz, usize, Resampler)>,
     mono: Vec<f32>,
     seconds: f64,
     /// How many samples were no numbers.
     odd: u64,
-    each: &'a mut dyn FnMut(&[f32]) -> anyhow::Result<()>,
+    each: &'a mut dyn FnMut(&[f32]) -> std::result::Result<(), E>,
 }
 
-impl Hearing<'_> {
+impl<E: From<Error>> Hearing<'_, E> {
     /// Takes interleaved samples; their rate and channels may differ from the last ones'.
-    fn take(&mut self, samples: &mut [f32], channels: usize, rate: Hz) -> anyhow::Result<()> {
+    fn take(&mut self, samples: &mut [f32], channels: usize, rate: Hz) -> std::result::Result<(), E> {
         for sample in samples.iter_mut() {
             if sample.is_nan() || sample.abs() > LARGEST_SAMPLE {
                 *sample = 0.0;
@@ -207,7 +207,7 @@ impl Hearing<'_> {
         Ok(())
     }
 
-    fn finish(&mut self) -> anyhow::Result<()> {
+    fn finish(&mut self) -> std::result::Result<(), E> {
         if let Some((_, _, mut resampler)) = self.resampler.take() {
             self.mono.clear();
             resampler.finish(&mut self.mono)?;
@@ -217,13 +217,21 @@ impl Hearing<'_> {
     }
 }
 
-fn hear_raw(
+fn failed(what: &str, error: io::Error) -> Error {
+    Error::new(ErrorKind::File, format!("{what}: {error}")).with_source(error)
+}
+
+fn unheard(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::File, why)
+}
+
+fn hear_raw<E: From<Error>>(
     mut source: Box<dyn MediaSource>,
     raw: Raw,
-    hearing: &mut Hearing<'_>,
+    hearing: &mut Hearing<'_, E>,
     warnings: &mut Vec<String>,
     progress: &mut dyn FnMut(f64, Option<f64>),
-) -> anyhow::Result<()> {
+) -> std::result::Result<(), E> {
     let size = raw.encoding.bytes();
     let group = size * raw.channels;
     let whole = source.byte_len().map(|b| (b / group as u64) as f64 / f64::from(raw.rate.0.max(1)));
@@ -235,7 +243,7 @@ fn hear_raw(
             Ok(0) => break,
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e).context("cannot read the samples"),
+            Err(e) => return Err(failed("cannot read the samples", e).into()),
         };
         there += read;
         let used = there - there % group;
@@ -252,17 +260,17 @@ fn hear_raw(
         warnings.push(format!("it ends in the middle of a sample; the last {there} bytes are left out"));
     }
     if hearing.seconds == 0.0 {
-        bail!("it holds no whole sample of {group} bytes");
+        return Err(unheard(format!("it holds no whole sample of {group} bytes")).into());
     }
     Ok(())
 }
 
-fn hear_coded(
+fn hear_coded<E: From<Error>>(
     recording: Recording,
-    hearing: &mut Hearing<'_>,
+    hearing: &mut Hearing<'_, E>,
     warnings: &mut Vec<String>,
     progress: &mut dyn FnMut(f64, Option<f64>),
-) -> anyhow::Result<()> {
+) -> std::result::Result<(), E> {
     let mut hint = Hint::new();
     if let Some(extension) = &recording.extension {
         hint.with_extension(extension);
@@ -271,19 +279,23 @@ fn hear_coded(
     let mut format = symphonia::default::get_probe()
         .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
         .map_err(|e| unknown(&recording.head, &e))?;
-    let track = format.default_track(TrackType::Audio).ok_or_else(|| anyhow!("it has no track of sound"))?;
+    let track = format.default_track(TrackType::Audio).ok_or_else(|| unheard("it has no track of sound"))?;
     let parameters = track
         .codec_params
         .as_ref()
         .and_then(|p| p.audio())
-        .ok_or_else(|| anyhow!("its sound is coded in a way that is not known; {}", convert()))?;
+        .ok_or_else(|| unheard(format!("its sound is coded in a way that is not known; {}", convert())))?;
     let frames = track.num_frames;
     let whole = frames.zip(parameters.sample_rate).map(|(n, rate)| n as f64 / f64::from(rate.max(1)));
     let track = track.id;
-    let mut decoder =
-        symphonia::default::get_codecs().make_audio_decoder(parameters, &AudioDecoderOptions::default()).map_err(
-            |e| anyhow!("its sound is coded in a way that cannot be decoded here ({e}), such as Opus; {}", convert()),
-        )?;
+    let mut decoder = symphonia::default::get_codecs()
+        .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+        .map_err(|e| {
+            unheard(format!(
+                "its sound is coded in a way that cannot be decoded here ({e}), such as Opus; {}",
+                convert()
+            ))
+        })?;
 
     let (mut samples, mut broken, mut ended) = (Vec::new(), 0u64, None);
     loop {
@@ -324,11 +336,12 @@ fn hear_coded(
         progress(hearing.seconds, whole);
     }
     if hearing.seconds == 0.0 {
-        match ended {
-            Some(why) => bail!("it holds no samples: {why}"),
-            None if broken > 0 => bail!("it holds no samples: all of its {broken} packets are damaged"),
-            None => bail!("it holds no samples: there is a header, and no sound behind it"),
-        }
+        let why = match ended {
+            Some(why) => why,
+            None if broken > 0 => format!("all of its {broken} packets are damaged"),
+            None => "there is a header, and no sound behind it".to_owned(),
+        };
+        return Err(unheard(format!("it holds no samples: {why}")).into());
     }
     if ended.is_none() && whole.is_some_and(|w| hearing.seconds < 0.98 * w - 0.1) {
         ended = Some("it ends early".to_owned());
@@ -348,20 +361,20 @@ fn convert() -> &'static str {
 }
 
 /// Says what a file is that is no sound.
-fn unknown(head: &[u8], error: &DecodeError) -> anyhow::Error {
+fn unknown(head: &[u8], error: &DecodeError) -> Error {
     let is_text =
         || std::str::from_utf8(head).is_ok_and(|t| !t.contains(|c: char| c.is_control() && !c.is_whitespace()));
-    if head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) {
-        anyhow!("it is a WebM or Matroska file; {}", convert())
+    unheard(if head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) {
+        format!("it is a WebM or Matroska file; {}", convert())
     } else if head.starts_with(b"RIFF") || head.starts_with(b"fLaC") || head.starts_with(b"OggS") {
-        anyhow!("its header is damaged or incomplete ({error})")
+        format!("its header is damaged or incomplete ({error})")
     } else if is_text() {
-        anyhow!("it is text, not sound; expected {KINDS}")
+        format!("it is text, not sound; expected {KINDS}")
     } else {
-        anyhow!(
+        format!(
             "it is no sound that is known here ({error}); expected {KINDS}, or raw samples with --rate and --format"
         )
-    }
+    })
 }
 
 #[cfg(test)]
