@@ -2,7 +2,7 @@
 #![no_main]
 
 use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
-use demeanor::speech::prepare::{Features, Level, Preparer, SpeechInput, SpeechRecipe};
+use demeanor::speech::prepare::{Features, Level, SpeechPreparer, SpeechRecipe};
 use demeanor::{Error, ErrorKind, Hz};
 use demeanor_media::{Raw, Recording};
 
@@ -25,18 +25,17 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         mean: Vec::new(),
         deviation: Vec::new(),
     };
-    let mut preparer = Preparer::new(&recipe).unwrap();
-    let mut input = SpeechInput::new(&recipe);
+    let mut preparer = SpeechPreparer::new(&recipe).unwrap();
     let mut detector = VoiceDetector::new(VoiceSettings { begin: 0.1, hold: 0.05, ..VoiceSettings::default() }).unwrap();
     let mut each = |utterance: Utterance<'_>| -> Result<(), Error> {
-        match preparer.prepare_into(utterance.samples, &mut input) {
-            Ok(()) => assert!(input.values().iter().all(|v| v.is_finite())),
+        match preparer.prepare(&utterance.audio) {
+            Ok(input) => assert!(input.values().iter().all(|v| v.is_finite())),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Sound),
         }
         Ok(())
     };
     if let Ok(recording) = Recording::stream(stream) {
-        let heard = recording.hear(raw, RATE, &mut |_, _| {}, &mut |samples| detector.push(samples, &mut each));
+        let heard = recording.hear(raw, RATE, &mut |_, _| {}, &mut |piece| detector.push(piece, &mut each));
         if heard.is_ok() {
             detector.finish(&mut each).unwrap();
         }

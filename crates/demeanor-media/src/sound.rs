@@ -132,7 +132,7 @@ impl Recording {
         Ok(Recording { source: Box::new(source), head, extension: None })
     }
 
-    /// Decodes it, and hands mono samples at `to` to `each` as they come. `progress` is told how many seconds are done,
+    /// Decodes it, and hands it on to `each` as it comes, mono at the rate `to`. `progress` is told how many seconds are done,
     /// and of how many where that is known.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl Recording {
         raw: Option<Raw>,
         to: Hz,
         progress: &mut dyn FnMut(f64, Option<f64>),
-        each: &mut dyn FnMut(&[f32]) -> std::result::Result<(), E>,
+        each: &mut dyn FnMut(&Audio<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Heard, E> {
         if self.head.is_empty() {
             return Err(unheard("it is empty; expected sound").into());
@@ -179,7 +179,7 @@ struct Hearing<'a, E> {
     seconds: f64,
     /// How many samples were no numbers.
     odd: u64,
-    each: &'a mut dyn FnMut(&[f32]) -> std::result::Result<(), E>,
+    each: &'a mut dyn FnMut(&Audio<'_>) -> std::result::Result<(), E>,
 }
 
 impl<E: From<Error>> Hearing<'_, E> {
@@ -201,7 +201,7 @@ impl<E: From<Error>> Hearing<'_, E> {
         for piece in audio.samples().chunks(channels << 14) {
             self.mono.clear();
             resampler.push(&Audio::new(piece, channels, rate)?, &mut self.mono)?;
-            (self.each)(&self.mono)?;
+            (self.each)(&Audio::new(&self.mono, 1, self.to)?)?;
         }
         self.seconds += (samples.len() / channels) as f64 / f64::from(rate.0);
         Ok(())
@@ -211,7 +211,7 @@ impl<E: From<Error>> Hearing<'_, E> {
         if let Some((_, _, mut resampler)) = self.resampler.take() {
             self.mono.clear();
             resampler.finish(&mut self.mono)?;
-            (self.each)(&self.mono)?;
+            (self.each)(&Audio::new(&self.mono, 1, self.to)?)?;
         }
         Ok(())
     }

@@ -5,12 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use demeanor::face::net::FaceModel;
-use demeanor::face::prepare::{FaceInput, prepare_into};
+use demeanor::face::prepare::FacePreparer;
 use demeanor::model::{self, Header, InputRecipe};
 use demeanor::nn::Precision;
 use demeanor::speech::net::SpeechModel;
-use demeanor::speech::prepare::{Preparer, SpeechInput};
-use demeanor::speech::resample::resample;
+use demeanor::speech::read::SpeechReader;
 use demeanor::{Audio, Emotion, Error, ErrorKind, Result, Scores};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -81,7 +80,7 @@ pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &
         .par_chunks(piece)
         .map(|part| {
             let mut model = FaceModel::load_as(model, precision)?;
-            let mut input = FaceInput::new(model.recipe());
+            let mut preparer = FacePreparer::new(model.recipe())?;
             part.iter()
                 .map(|&i| {
                     let picture = set.pictures.get(i).ok_or_else(|| {
@@ -90,8 +89,7 @@ pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &
                             format!("there is no picture {i} in a set of {}", set.pictures.len()),
                         )
                     })?;
-                    prepare_into(&picture.pixels.picture()?.frame(), None, &mut input)?;
-                    model.read(&input)
+                    model.read(preparer.prepare(&picture.pixels.picture()?.frame(), None)?)
                 })
                 .collect::<Result<Vec<Scores>>>()
         })
@@ -214,10 +212,7 @@ pub fn speech_scores(
     let parts = indices
         .par_chunks(piece)
         .map(|part| {
-            let mut model = SpeechModel::load(model)?;
-            let mut preparer = Preparer::new(model.recipe())?;
-            let mut input = SpeechInput::new(model.recipe());
-            let rate = model.recipe().rate;
+            let mut reader = SpeechReader::new(SpeechModel::load(model)?)?;
             part.iter()
                 .map(|&i| {
                     let clip = set.clips.get(i).ok_or_else(|| {
@@ -232,11 +227,8 @@ pub fn speech_scores(
                         let mut random = stream(noise.seed, 0x6e6f_6973, i as u64);
                         add_noise(&mut samples, noise.kind, noise.snr_db, &voices, &mut random);
                     }
-                    if rate != RATE {
-                        samples = Audio::new(&samples, 1, RATE).and_then(|a| resample(&a, rate)).map_err(named)?;
-                    }
-                    preparer.prepare_into(&samples, &mut input).map_err(named)?;
-                    model.read(&input).map_err(named)
+                    let read = Audio::new(&samples, 1, RATE).and_then(|audio| reader.read(&audio)).map_err(named)?;
+                    read.ok_or_else(|| named(Error::new(ErrorKind::Sound, "it is silent; expected a voice")))
                 })
                 .collect::<Result<Vec<Scores>>>()
         })

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use demeanor::model;
 use demeanor::speech::net::SpeechModel;
-use demeanor::speech::prepare::Preparer;
-use demeanor::speech::prepare::SpeechInput;
+use demeanor::speech::prepare::SpeechPreparer;
 use demeanor::{Emotion, Error, ErrorKind, Result};
 
 use crate::calibrate::temperature;
@@ -78,8 +77,7 @@ fn held_out(set: &SpeechSet, folder: &Path, protocol: Protocol) -> Result<Vec<He
         let path = folder.join(protocol.run_name(run)).join(MODEL);
         let mut network = SpeechModel::load(&read(&path)?)?;
         let names: Vec<Emotion> = network.header().labels.clone();
-        let mut preparer = Preparer::new(network.recipe())?;
-        let mut input = SpeechInput::new(network.recipe());
+        let mut preparer = SpeechPreparer::new(network.recipe())?;
         let mut own = HeldOut { clips: Vec::new(), logits: Vec::new(), classes: Vec::new(), labels: names.len() };
         if runs.first().is_some_and(|first| first.labels != own.labels) {
             return Err(Error::new(
@@ -89,8 +87,7 @@ fn held_out(set: &SpeechSet, folder: &Path, protocol: Protocol) -> Result<Vec<He
         }
         for clip in set.fold(protocol, run)?.test {
             let Some(class) = names.iter().position(|&l| l == set.clips[clip].emotion) else { continue };
-            preparer.prepare_into(&set.clips[clip].samples, &mut input)?;
-            own.logits.extend_from_slice(network.logits(&input)?);
+            own.logits.extend_from_slice(network.logits(preparer.prepare(&set.clips[clip].audio()?)?)?);
             own.classes.push(class);
             own.clips.push(clip);
         }

@@ -11,26 +11,19 @@ use std::path::PathBuf;
 
 use demeanor::input::{Audio, Hz};
 use demeanor::nn::Network;
-use demeanor::speech::prepare::{Preparer, SpeechInput, SpeechRecipe};
-use demeanor::speech::resample::Resampler;
+use demeanor::speech::prepare::{SpeechPreparer, SpeechRecipe};
 
 mod folder;
 
 struct Chain {
-    resampler: Resampler,
-    samples: Vec<f32>,
-    preparer: Preparer,
-    input: SpeechInput,
+    preparer: SpeechPreparer,
     network: Network,
 }
 
 impl Chain {
     fn run(&mut self, sound: &Audio<'_>) -> Result<&[f32], Box<dyn Error>> {
-        self.samples.clear();
-        self.resampler.push(sound, &mut self.samples)?;
-        self.resampler.finish(&mut self.samples)?;
-        self.preparer.prepare_into(&self.samples, &mut self.input)?;
-        Ok(self.network.run_steps(self.input.values(), self.input.frames())?)
+        let input = self.preparer.prepare(sound)?;
+        Ok(self.network.run_steps(input.values(), input.frames())?)
     }
 }
 
@@ -43,10 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let samples = folder::floats(&std::fs::read(folder.join("sound.bin"))?);
     let sound = Audio::new(&samples, 1, rate)?;
     let mut chain = Chain {
-        resampler: Resampler::new(rate, 1, recipe.rate)?,
-        samples: Vec::new(),
-        preparer: Preparer::new(&recipe)?,
-        input: SpeechInput::new(&recipe),
+        preparer: SpeechPreparer::new(&recipe)?,
         network: Network::new(&description.layers, description.input, &tensors)?,
     };
     folder::serve(

@@ -207,7 +207,7 @@ impl Region {
 pub struct Hz(pub u32);
 
 /// Sound, borrowed: interleaved samples, full scale at -1 and 1.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Audio<'a> {
     samples: &'a [f32],
     channels: usize,
@@ -229,6 +229,11 @@ impl<'a> Audio<'a> {
         Ok(Audio { samples, channels, rate })
     }
 
+    /// Sound of one channel, of a rate that is known to be more than 0.
+    pub(crate) const fn mono(samples: &'a [f32], rate: Hz) -> Self {
+        Audio { samples, channels: 1, rate }
+    }
+
     /// The interleaved samples.
     pub fn samples(&self) -> &'a [f32] {
         self.samples
@@ -242,6 +247,11 @@ impl<'a> Audio<'a> {
     /// Samples per second and channel.
     pub fn rate(&self) -> Hz {
         self.rate
+    }
+
+    /// How long it is, in seconds.
+    pub fn seconds(&self) -> f64 {
+        (self.samples.len() / self.channels) as f64 / f64::from(self.rate.0)
     }
 }
 

@@ -27,6 +27,9 @@ pub mod smooth;
 
 pub mod error;
 
+#[doc(hidden)]
+pub mod training;
+
 pub use emotion::{Emotion, Reading, Scores};
 pub use error::{Error, ErrorKind, Result};
 pub use input::{Audio, Frame, Hz, Picture, PixelLayout, Region};

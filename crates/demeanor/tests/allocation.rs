@@ -4,13 +4,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use demeanor::face::detect::{DetectSettings, Detector};
-use demeanor::face::net::FaceNetwork;
-use demeanor::face::prepare::{FaceInput, FaceRecipe, Scaling, prepare_into};
+use demeanor::face::prepare::{FacePreparer, FaceRecipe, Scaling};
 use demeanor::face::view::View;
 use demeanor::model::{Header, InputRecipe, Tensors};
 use demeanor::nn::{Layer, Network, Precision, Stream, spec};
-use demeanor::speech::prepare::{Features, Level, Preparer, SpeechInput, SpeechRecipe};
-use demeanor::{Emotion, Frame, Hz, PixelLayout, Region};
+use demeanor::speech::prepare::{Features, Level, SpeechPreparer, SpeechRecipe};
+use demeanor::training::FaceNetwork;
+use demeanor::{Audio, Emotion, Frame, Hz, PixelLayout, Region};
 
 /// The system's allocator, counting what this thread asks of it.
 struct Counting;
@@ -200,14 +200,14 @@ fn preparing_a_face_allocates_nothing() {
     let pixels = noise(1, 640, 480);
     for (scaling, size) in [(Scaling::Standardise, 48), (Scaling::Unit, 32), (Scaling::MinMax, 64)] {
         let recipe = FaceRecipe { size, scaling, margin: 0.1 };
-        let mut input = FaceInput::new(&recipe);
+        let mut preparer = FacePreparer::new(&recipe).unwrap();
         let frame = Frame::new(&pixels, 640, 480, PixelLayout::Rgb8).unwrap();
         let count = allocations(|| {
             for side in [200.0, 30.0, 470.0] {
                 let region = Region { x: 5.0, y: 7.0, width: side, height: side };
-                prepare_into(&frame, Some(&region), &mut input).unwrap();
+                preparer.prepare(&frame, Some(&region)).unwrap();
             }
-            prepare_into(&frame, None, &mut input).unwrap();
+            preparer.prepare(&frame, None).unwrap();
         });
         assert_eq!(count, 0, "{recipe:?}");
     }
@@ -230,13 +230,13 @@ fn preparing_speech_allocates_nothing() {
             mean: vec![],
             deviation: vec![],
         };
-        let mut preparer = Preparer::new(&recipe).unwrap();
-        let mut input = SpeechInput::new(&recipe);
-        preparer.prepare_into(&samples, &mut input).unwrap();
+        let mut preparer = SpeechPreparer::new(&recipe).unwrap();
+        let audio = |length: usize| Audio::new(&samples[..length], 1, Hz(16_000)).unwrap();
+        preparer.prepare(&audio(samples.len())).unwrap();
         let count = allocations(|| {
             // stretches of another length too
             for length in [64_000, 16_000, 300] {
-                preparer.prepare_into(&samples[..length], &mut input).unwrap();
+                preparer.prepare(&audio(length)).unwrap();
             }
         });
         assert_eq!(count, 0, "{features:?}");

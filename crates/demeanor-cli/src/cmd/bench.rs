@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use demeanor::face::detect::{DetectSettings, Detector};
 use demeanor::face::net::FaceModel;
-use demeanor::face::prepare::{FaceInput, prepare_into};
+use demeanor::face::prepare::FacePreparer;
 use demeanor::nn::Precision;
 use demeanor::speech::net::SpeechModel;
-use demeanor::speech::prepare::{Preparer, SpeechInput};
+use demeanor::speech::prepare::SpeechPreparer;
+use demeanor::{Audio, Hz};
 use demeanor_media::picture;
 use demeanor_models::Sense;
 use serde::Serialize;
@@ -95,16 +96,20 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                 Ok(())
             })?;
             let mut model = FaceModel::load(&bytes)?;
-            let mut input = FaceInput::new(model.recipe());
+            let mut preparer = FacePreparer::new(model.recipe())?;
             let region = regions.first();
-            stage("prepare a face", &mut || Ok(prepare_into(&frame, region, &mut input)?))?;
+            stage("prepare a face", &mut || {
+                black_box(preparer.prepare(&frame, region)?);
+                Ok(())
+            })?;
+            let input = preparer.prepare(&frame, region)?;
             stage("face network", &mut || {
-                black_box(model.read(&input)?);
+                black_box(model.read(input)?);
                 Ok(())
             })?;
             let mut single = FaceModel::load_as(&bytes, Precision::Single)?;
             stage("face network, f32", &mut || {
-                black_box(single.read(&input)?);
+                black_box(single.read(input)?);
                 Ok(())
             })?;
         }
@@ -114,12 +119,17 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match crate::model::bytes(args.speech_model.as_deref(), Sense::Speech) {
         Ok(bytes) => {
             let mut model = SpeechModel::load(&bytes)?;
-            let samples = sound(model.recipe().rate.0);
-            let mut preparer = Preparer::new(model.recipe())?;
-            let mut input = SpeechInput::new(model.recipe());
-            stage("prepare 3 s of speech", &mut || Ok(preparer.prepare_into(&samples, &mut input)?))?;
+            let Hz(rate) = model.recipe().rate;
+            let samples = sound(rate);
+            let audio = Audio::new(&samples, 1, Hz(rate))?;
+            let mut preparer = SpeechPreparer::new(model.recipe())?;
+            stage("prepare 3 s of speech", &mut || {
+                black_box(preparer.prepare(&audio)?);
+                Ok(())
+            })?;
+            let input = preparer.prepare(&audio)?;
             stage("speech network", &mut || {
-                black_box(model.read(&input)?);
+                black_box(model.read(input)?);
                 Ok(())
             })?;
         }

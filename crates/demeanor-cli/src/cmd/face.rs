@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use demeanor::face::detect::{DetectSettings, Detector};
 use demeanor::face::net::FaceModel;
-use demeanor::face::prepare::{FaceInput, prepare_into};
+use demeanor::face::prepare::FacePreparer;
 use demeanor::{Picture, Reading, Region, Scores};
 use demeanor_media::picture::{self, EXTENSIONS};
 use serde::Serialize;
@@ -127,7 +127,7 @@ struct FaceReader {
     min_face: Option<u32>,
     min_score: f32,
     model: FaceModel,
-    input: FaceInput,
+    preparer: FacePreparer,
     regions: Vec<Region>,
 }
 
@@ -138,7 +138,7 @@ impl FaceReader {
             detector: if args.whole { None } else { Some(Detector::frontal()?) },
             min_face: args.min_face,
             min_score: args.min_score,
-            input: FaceInput::new(model.recipe()),
+            preparer: FacePreparer::new(model.recipe())?,
             model,
             regions: Vec::new(),
         })
@@ -160,8 +160,8 @@ impl FaceReader {
         }
         let mut faces = Vec::with_capacity(self.regions.len());
         for &region in &self.regions {
-            prepare_into(&frame, if whole { None } else { Some(&region) }, &mut self.input)?;
-            let scores = self.model.read(&self.input)?;
+            let input = self.preparer.prepare(&frame, if whole { None } else { Some(&region) })?;
+            let scores = self.model.read(input)?;
             faces.push(Face { region, emotion: scores.reading(self.min_score), score: scores.top().1, scores });
         }
         Ok(faces)

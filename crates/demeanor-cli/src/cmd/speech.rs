@@ -6,10 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
-use demeanor::speech::net::SpeechModel;
-use demeanor::speech::prepare::{Preparer, SpeechInput};
-use demeanor::speech::resample::resample;
-use demeanor::{Audio, Emotion, ErrorKind, Hz, Reading, Scores};
+use demeanor::speech::read::SpeechReader;
+use demeanor::{Audio, Hz, Reading, Scores};
 use demeanor_media::sound::{EXTENSIONS, Encoding, Raw, Recording};
 use serde::Serialize;
 
@@ -60,9 +58,6 @@ pub struct Args {
 /// More than twice what pure chance gives each of eight emotions.
 const MIN_SCORE: f32 = 0.3;
 
-/// Two windows of a long utterance begin at most this part of a window apart.
-const OVERLAP: f64 = 0.5;
-
 fn score(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
@@ -112,7 +107,7 @@ struct Segment {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let mut reader = SpeechReader::new(&args)?;
+    let mut reader = Reader::new(&args)?;
     let raw = args.rate.zip(args.format).map(|(rate, encoding)| Raw {
         rate: Hz(rate),
         channels: usize::from(args.channels),
@@ -124,20 +119,16 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The model, with room for one input.
-struct SpeechReader {
-    model: SpeechModel,
-    preparer: Preparer,
-    input: SpeechInput,
+/// What reads each utterance, and from which score on it is believed.
+struct Reader {
+    speech: SpeechReader,
     min_score: f32,
 }
 
-impl SpeechReader {
+impl Reader {
     fn new(args: &Args) -> anyhow::Result<Self> {
         let model = crate::model::speech(args.model.as_deref())?;
-        let preparer = Preparer::new(model.recipe())?;
-        let input = SpeechInput::new(model.recipe());
-        Ok(SpeechReader { model, preparer, input, min_score: args.min_score })
+        Ok(Reader { speech: SpeechReader::new(model)?, min_score: args.min_score })
     }
 
     /// Reads one recording and writes what it reads as; whether there was a voice.
@@ -161,8 +152,9 @@ impl SpeechReader {
             }
             if let Some(length) = args.window {
                 let hop = args.hop.unwrap_or(length / 2.0);
-                for (start, samples) in windows(utterance.samples, length, hop) {
-                    let piece = Utterance { start: utterance.start + start as u64, samples };
+                for (start, samples) in windows(utterance.audio.samples(), length, hop) {
+                    let audio = Audio::new(samples, 1, RATE)?;
+                    let piece = Utterance { start: utterance.start + start as u64, audio };
                     if let Some(segment) = self.read(piece)? {
                         found = true;
                         if args.json {
@@ -189,7 +181,7 @@ impl SpeechReader {
             Ok(())
         };
         let heard = recording
-            .hear(raw, RATE, &mut |done, of| progress.tell(done, of), &mut |samples| detector.push(samples, &mut each));
+            .hear(raw, RATE, &mut |done, of| progress.tell(done, of), &mut |piece| detector.push(piece, &mut each));
         let heard = match heard {
             Ok(heard) => {
                 detector.finish(&mut each)?;
@@ -206,7 +198,7 @@ impl SpeechReader {
         }
         if args.json {
             let duration_s = thousandths(heard.seconds);
-            let model = &self.model.header().name;
+            let model = &self.speech.model().header().name;
             serde_json::to_writer(&mut out, &FileLine { file: &name, duration_s, model, segments: &segments })?;
             writeln!(out)?;
             out.flush()?;
@@ -217,42 +209,9 @@ impl SpeechReader {
         Ok(found)
     }
 
-    /// What a stretch of speech reads as; nothing where it is silent after all. What is longer than the model's longest
-    /// input is read in windows of that length that overlap by half or more, and their scores are averaged.
+    /// What a stretch of speech reads as; nothing where it is silent after all.
     fn read(&mut self, utterance: Utterance<'_>) -> anyhow::Result<Option<Segment>> {
-        let recipe = self.model.recipe();
-        let other;
-        let samples = if recipe.rate == RATE {
-            utterance.samples
-        } else {
-            other = resample(&Audio::new(utterance.samples, 1, RATE)?, recipe.rate)?;
-            &other
-        };
-        let longest = (recipe.max_frames * recipe.hop - 1).max(1);
-        let count = if samples.len() <= longest {
-            1
-        } else {
-            1 + ((samples.len() - longest) as f64 / (longest as f64 * (1.0 - OVERLAP))).ceil() as usize
-        };
-        let length = samples.len().min(longest);
-        let mut sums = [0f32; Emotion::COUNT];
-        let mut labels = None;
-        for index in 0..count {
-            let start = (samples.len() - length) * index / (count - 1).max(1);
-            match self.preparer.prepare_into(&samples[start..start + length], &mut self.input) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Sound => continue,
-                Err(error) => return Err(error.into()),
-            }
-            let scores = self.model.read(&self.input)?;
-            for (emotion, score) in scores.iter() {
-                sums[emotion.index()] += score;
-            }
-            labels = Some(scores);
-        }
-        let Some(labels) = labels else { return Ok(None) };
-        let weights: Vec<_> = labels.iter().map(|(emotion, _)| (emotion, sums[emotion.index()])).collect();
-        let scores = Scores::from_weights(&weights)?;
+        let Some(scores) = self.speech.read(&utterance.audio)? else { return Ok(None) };
         Ok(Some(Segment {
             start_s: thousandths(utterance.start_s()),
             end_s: thousandths(utterance.end_s()),
@@ -325,7 +284,7 @@ impl<'a> Progress<'a> {
 mod tests {
     use std::path::Path;
 
-    use demeanor::speech::prepare::trim;
+    use demeanor::training::trim;
 
     use super::*;
 
@@ -368,8 +327,8 @@ mod tests {
         let clips = found.iter().step_by(step).map(|source| {
             let Source::File { path, .. } = source else { unreachable!() };
             let mut samples = vec![0.0; 32_000];
-            let mut take = |piece: &[f32]| {
-                samples.extend_from_slice(piece);
+            let mut take = |piece: &Audio<'_>| {
+                samples.extend_from_slice(piece.samples());
                 anyhow::Ok(())
             };
             Recording::open(path).unwrap().hear(None, RATE, &mut |_, _| {}, &mut take).unwrap();
@@ -401,11 +360,11 @@ mod tests {
             }
             let mut found = Vec::new();
             let mut each = |u: Utterance<'_>| {
-                found.push((u.start as usize, u.start as usize + u.samples.len()));
+                found.push((u.start as usize, u.start as usize + u.audio.samples().len()));
                 anyhow::Ok(())
             };
             let mut detector = VoiceDetector::new(VoiceSettings::default()).unwrap();
-            detector.push(&sound, &mut each).unwrap();
+            detector.push(&Audio::new(&sound, 1, RATE).unwrap(), &mut each).unwrap();
             detector.finish(&mut each).unwrap();
             // In steps of 10 ms.
             let mark = |spans: &[(usize, usize)], margin: usize| {

@@ -8,7 +8,7 @@
 
 use std::cell::RefCell;
 
-use demeanor::speech::prepare::trim;
+use demeanor::training::trim;
 use demeanor::{Error, ErrorKind, Result};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};

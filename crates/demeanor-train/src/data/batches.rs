@@ -4,16 +4,16 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use demeanor::face::prepare::{FaceInput, FaceRecipe, prepare_into};
-use demeanor::speech::prepare::{Features, Preparer, SpeechRecipe};
-use demeanor::{Emotion, Error, ErrorKind, Frame, PixelLayout, Result};
+use demeanor::face::prepare::{FacePreparer, FaceRecipe};
+use demeanor::speech::prepare::{Features, SpeechPreparer, SpeechRecipe};
+use demeanor::{Audio, Emotion, Error, ErrorKind, Frame, PixelLayout, Result, training};
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rayon::prelude::*;
 
 use super::faces::FaceSet;
 use super::pixels::{PIXELS, SIDE};
-use super::speech::SpeechSet;
+use super::speech::{RATE, SpeechSet};
 use super::votes::VoteModel;
 use super::{output, stream};
 use crate::augment::faces::FaceAugment;
@@ -147,12 +147,12 @@ impl Source for FaceSource {
             .zip(targets.par_chunks_exact_mut(outputs))
             .enumerate()
             .try_for_each_init(
-                || FaceInput::new(&self.recipe),
-                |input, (i, (values, target))| {
+                || FacePreparer::new(&self.recipe),
+                |preparer, (i, (values, target))| {
+                    let preparer = preparer.as_mut().map_err(|e| Error::new(e.kind(), e.to_string()))?;
                     let Some(edited) = &edited else {
                         let picture = self.set.pictures[indices[i]].pixels.picture()?;
-                        prepare_into(&picture.frame(), None, input)?;
-                        values.copy_from_slice(input.values());
+                        values.copy_from_slice(preparer.prepare(&picture.frame(), None)?.values());
                         return Ok::<(), Error>(());
                     };
                     let mut picture = edited[i];
@@ -166,8 +166,7 @@ impl Source for FaceSource {
                         }
                     }
                     let frame = Frame::new(&picture, SIDE, SIDE, PixelLayout::Grey8)?;
-                    prepare_into(&frame, None, input)?;
-                    values.copy_from_slice(input.values());
+                    values.copy_from_slice(preparer.prepare(&frame, None)?.values());
                     Ok(())
                 },
             )?;
@@ -216,7 +215,7 @@ impl SpeechSource {
         number: u64,
         place: Place,
         target: &mut [f32],
-        preparer: &mut Preparer,
+        preparer: &mut SpeechPreparer,
     ) -> Result<Vec<f32>> {
         let clip = &self.set.clips[index];
         let rows = self.recipe.rows();
@@ -242,7 +241,7 @@ impl SpeechSource {
             };
             edited |= augment.apply(&mut samples, &others, &mut random);
             if edited {
-                preparer.features(&samples, &mut values)?;
+                training::features(preparer, &Audio::new(&samples, 1, RATE)?, &mut values)?;
             } else {
                 values.clone_from(self.unedited(index, preparer)?);
             }
@@ -254,20 +253,14 @@ impl SpeechSource {
         } else {
             values.clone_from(self.unedited(index, preparer)?);
         }
-        if !self.recipe.mean.is_empty() {
-            for frame in values.chunks_exact_mut(rows) {
-                for ((value, mean), deviation) in frame.iter_mut().zip(&self.recipe.mean).zip(&self.recipe.deviation) {
-                    *value = (*value - mean) / deviation;
-                }
-            }
-        }
+        training::standardise(&self.recipe, &mut values);
         Ok(values)
     }
 
-    fn unedited(&self, index: usize, preparer: &mut Preparer) -> Result<&Vec<f32>> {
+    fn unedited(&self, index: usize, preparer: &mut SpeechPreparer) -> Result<&Vec<f32>> {
         if self.kept[index].get().is_none() {
             let mut values = Vec::new();
-            preparer.features(&self.set.clips[index].samples, &mut values)?;
+            training::features(preparer, &self.set.clips[index].audio()?, &mut values)?;
             // Another thread may have been faster; its values are the same.
             let _ = self.kept[index].set(values);
         }
@@ -294,7 +287,7 @@ impl Source for SpeechSource {
             .zip(targets.par_chunks_exact_mut(outputs))
             .enumerate()
             .map_init(
-                || Preparer::new(&self.recipe),
+                || SpeechPreparer::new(&self.recipe),
                 |preparer, (i, (&index, target))| {
                     let preparer = preparer.as_mut().map_err(|e| Error::new(e.kind(), e.to_string()))?;
                     self.clip(index, place.first + i as u64, place, target, preparer).map_err(|e| {
@@ -472,7 +465,7 @@ mod tests {
         let batch = &found.batch;
         assert_eq!((batch.count, batch.height), (2, 64));
         for (i, clip) in [0, 5].into_iter().enumerate() {
-            let input = speech::prepare::prepare(&source.set.clips[clip].samples, &source.recipe).unwrap();
+            let input = speech::prepare::prepare(&source.set.clips[clip].audio().unwrap(), &source.recipe).unwrap();
             assert_eq!(batch.widths[i], input.frames());
             for row in 0..64 {
                 for t in 0..batch.width {

@@ -10,8 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use demeanor::speech::prepare::{Preparer, SpeechRecipe};
-use demeanor::{Emotion, Error, ErrorKind, Hz, Result};
+use demeanor::speech::prepare::{SpeechPreparer, SpeechRecipe};
+use demeanor::{Audio, Emotion, Error, ErrorKind, Hz, Result, training};
 use demeanor_media::Recording;
 use demeanor_media::sound::EXTENSIONS;
 use rayon::prelude::*;
@@ -59,6 +59,14 @@ pub struct SpeechClip {
 }
 
 impl SpeechClip {
+    /// The recording with its rate.
+    ///
+    /// # Errors
+    /// None: the rate is a constant.
+    pub fn audio(&self) -> Result<Audio<'_>> {
+        Audio::new(&self.samples, 1, RATE)
+    }
+
     /// File name without folders and ending, by which split lists name a clip.
     pub fn stem(&self) -> &str {
         let file = self.name.rsplit('/').next().unwrap_or_default();
@@ -312,13 +320,13 @@ impl SpeechSet {
         let sums = indices
             .par_iter()
             .map_init(
-                || (Preparer::new(recipe), Vec::new()),
+                || (SpeechPreparer::new(recipe), Vec::new()),
                 |(preparer, values), &i| {
                     let preparer = preparer.as_mut().map_err(|e| Error::new(e.kind(), e.to_string()))?;
                     let clip = self.clips.get(i).ok_or_else(|| {
                         Error::new(ErrorKind::Data, format!("there is no clip {i} in a set of {}", self.clips.len()))
                     })?;
-                    let frames = preparer.features(&clip.samples, values)?;
+                    let frames = training::features(preparer, &clip.audio()?, values)?;
                     let mut sums = vec![0.0_f64; 2 * rows];
                     for row in values.chunks_exact(rows) {
                         for (r, &value) in row.iter().enumerate() {
@@ -354,8 +362,8 @@ impl Decoded {
         let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display())).with_source(e);
         let most = LONGEST_S * RATE.0 as usize;
         let mut samples = Vec::new();
-        let mut take = |piece: &[f32]| {
-            samples.extend_from_slice(piece);
+        let mut take = |piece: &Audio<'_>| {
+            samples.extend_from_slice(piece.samples());
             if samples.len() > most {
                 let why = format!("it is longer than {LONGEST_S} s: cut it into utterances first");
                 return Err(Error::new(ErrorKind::Sound, why));

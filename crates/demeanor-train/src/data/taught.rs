@@ -4,9 +4,9 @@
 use std::fmt;
 use std::sync::Mutex;
 
-use demeanor::face::net::FaceNetwork;
 use demeanor::model::{self, Header, InputRecipe, Tensors};
 use demeanor::nn::{Network, Precision};
+use demeanor::training::FaceNetwork;
 use demeanor::{Emotion, Error, ErrorKind, Result};
 use rayon::prelude::*;
 

@@ -9,5 +9,6 @@ pub mod prepare;
 pub mod view;
 
 pub mod net;
+pub(crate) mod network;
 
 pub mod watch;

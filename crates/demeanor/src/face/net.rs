@@ -2,10 +2,10 @@
 
 use crate::emotion::Scores;
 use crate::error::{Error, ErrorKind, Result};
+use crate::face::network::{FaceNetwork, face_recipe};
 use crate::face::prepare::{FaceInput, FaceRecipe};
-use crate::face::view::View;
-use crate::model::{self, Header, InputRecipe, Tensors};
-use crate::nn::{Network, Precision};
+use crate::model::{self, Header};
+use crate::nn::Precision;
 
 /// A face model: recipe, labels, calibration and network, ready to run.
 #[derive(Debug, Clone)]
@@ -13,66 +13,6 @@ pub struct FaceModel {
     header: Header,
     recipe: FaceRecipe,
     network: FaceNetwork,
-}
-
-/// The network of a face model alone, for numbers that are no [`FaceInput`]: the edited pictures of training.
-#[derive(Debug, Clone)]
-pub struct FaceNetwork {
-    network: Network,
-    size: usize,
-    labels: usize,
-    views: Vec<View>,
-    /// The views of a face.
-    pictures: Vec<f32>,
-    logits: Vec<f32>,
-}
-
-impl FaceNetwork {
-    /// The network that a header of a face model describes.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Recipe`] when the model is for speech; those of [`Network::of_pictures`].
-    pub fn new(header: &Header, tensors: &Tensors, precision: Precision) -> Result<Self> {
-        let (size, views) = (face_recipe(header)?.size, header.views.clone());
-        let network = Network::of_pictures(&header.network, [size; 2], views.len(), tensors, precision)?;
-        let (pictures, logits) = (Vec::new(), Vec::new());
-        Ok(FaceNetwork { network, size, labels: header.labels.len(), views, pictures, logits })
-    }
-
-    /// The logits of a prepared picture `[size][size]`: the mean of those for the header's views of it. Allocates nothing
-    /// after the first.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Shape`] when the numbers are not `size x size`.
-    pub fn logits(&mut self, values: &[f32]) -> Result<&[f32]> {
-        if values.len() != self.size * self.size {
-            return Err(Error::new(
-                ErrorKind::Shape,
-                format!("{} numbers for a network that takes {} x {}", values.len(), self.size, self.size),
-            ));
-        }
-        self.pictures.clear();
-        self.views.iter().for_each(|view| view.append(values, self.size, &mut self.pictures));
-        let (first, others) = self.network.run_pictures(&self.pictures)?.split_at(self.labels);
-        self.logits.clear();
-        self.logits.extend_from_slice(first);
-        for other in others.chunks_exact(self.labels) {
-            self.logits.iter_mut().zip(other).for_each(|(sum, logit)| *sum += logit);
-        }
-        let count = self.views.len() as f32;
-        self.logits.iter_mut().for_each(|sum| *sum /= count);
-        Ok(&self.logits)
-    }
-}
-
-/// How the inputs of a face model are prepared.
-fn face_recipe(header: &Header) -> Result<&FaceRecipe> {
-    match &header.input {
-        InputRecipe::Face(recipe) => Ok(recipe),
-        InputRecipe::Speech(_) => {
-            Err(Error::new(ErrorKind::Recipe, format!("{} is a model for speech; expected one for faces", header.name)))
-        }
-    }
 }
 
 impl FaceModel {
@@ -131,7 +71,7 @@ impl FaceModel {
     /// As [`FaceModel::logits`].
     pub fn read(&mut self, input: &FaceInput) -> Result<Scores> {
         self.logits(input)?;
-        Scores::from_logits(&self.header.labels, &self.network.logits, self.header.temperature)
+        Scores::from_logits(&self.header.labels, self.network.last(), self.header.temperature)
     }
 }
 
@@ -139,14 +79,20 @@ impl FaceModel {
 mod tests {
     use super::*;
     use crate::emotion::Emotion;
-    use crate::face::prepare::Scaling;
-    use crate::face::prepare::prepare;
+    use crate::face::prepare::{Scaling, prepare};
+    use crate::face::view::View;
     use crate::input::{Frame, Hz, PixelLayout};
+    use crate::model::{InputRecipe, Tensors};
     use crate::nn::{Dense, Layer, spec};
     use crate::speech::prepare::{Features, Level, SpeechRecipe};
 
     fn recipe() -> FaceRecipe {
         FaceRecipe { size: 12, scaling: Scaling::Unit, margin: 0.0 }
+    }
+
+    /// A black picture, which is prepared to zeros.
+    fn black(recipe: &FaceRecipe) -> FaceInput {
+        prepare(&Frame::new(&[0; 144], 12, 12, PixelLayout::Grey8).unwrap(), None, recipe).unwrap()
     }
 
     fn file(input: InputRecipe, bias: f32) -> Vec<u8> {
@@ -164,7 +110,7 @@ mod tests {
     #[test]
     fn scores_sum_to_1_and_the_temperature_softens_them() {
         let mut model = FaceModel::load(&file(InputRecipe::Face(recipe()), 0.5)).unwrap();
-        let input = FaceInput::new(&recipe());
+        let input = black(&recipe());
         let scores = model.read(&input).unwrap();
         assert!((scores.iter().map(|(_, score)| score).sum::<f32>() - 1.0).abs() < 1e-6);
         // the input is all zeros, so the logits are the biases: 0, 0.5, 1, ...
@@ -216,7 +162,7 @@ mod tests {
     #[test]
     fn an_input_of_another_recipe_is_refused() {
         let mut model = FaceModel::load(&file(InputRecipe::Face(recipe()), 0.1)).unwrap();
-        let other = FaceInput::new(&FaceRecipe { margin: 0.2, ..recipe() });
+        let other = black(&FaceRecipe { margin: 0.2, ..recipe() });
         let error = model.read(&other).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Recipe);
         assert!(error.to_string().contains("prepare it by the model's own recipe"), "{error}");

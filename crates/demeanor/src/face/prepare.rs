@@ -79,18 +79,6 @@ pub struct FaceInput {
 }
 
 impl FaceInput {
-    /// Room for an input of this recipe, all zeros until [`prepare_into`] fills it. With a recipe that is out of range
-    /// (see [`FaceRecipe::check`]) it is empty, and [`prepare_into`] refuses it.
-    pub fn new(recipe: &FaceRecipe) -> Self {
-        let size = if recipe.check().is_ok() { recipe.size } else { 0 };
-        FaceInput {
-            recipe: recipe.clone(),
-            values: vec![0.0; size * size],
-            columns: vec![Span::default(); size],
-            rows: vec![0.0; 2 * size],
-        }
-    }
-
     /// The recipe that prepared it.
     pub fn recipe(&self) -> &FaceRecipe {
         &self.recipe
@@ -102,23 +90,57 @@ impl FaceInput {
     }
 }
 
-/// Prepares a face: the region of the frame, or the whole frame when the picture is already cropped.
+/// Prepares one face: the region of the frame, or the whole frame when the picture is already cropped. [`FacePreparer`]
+/// does many.
 ///
 /// # Errors
-/// As [`prepare_into`].
+/// As [`FacePreparer::new`] and [`FacePreparer::prepare`].
 pub fn prepare(frame: &Frame<'_>, region: Option<&Region>, recipe: &FaceRecipe) -> Result<FaceInput> {
-    let mut input = FaceInput::new(recipe);
-    prepare_into(frame, region, &mut input)?;
-    Ok(input)
+    let mut preparer = FacePreparer::new(recipe)?;
+    preparer.prepare(frame, region)?;
+    Ok(preparer.input)
 }
 
-/// Prepares a face into an input made for its recipe; allocates nothing.
-///
-/// # Errors
-/// [`ErrorKind::Setting`] when the recipe is out of its range, [`ErrorKind::Shape`] when the region has no area, is not
-/// finite, or has nothing in common with the frame.
-pub fn prepare_into(frame: &Frame<'_>, region: Option<&Region>, input: &mut FaceInput) -> Result<()> {
-    input.recipe.check()?;
+/// Prepares faces, one after the other; allocates nothing once it is made.
+#[derive(Debug, Clone)]
+pub struct FacePreparer {
+    /// The last one; seen by others only once it is filled.
+    input: FaceInput,
+}
+
+impl FacePreparer {
+    /// A preparer for a recipe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setting`] when a setting of the recipe is out of its range.
+    pub fn new(recipe: &FaceRecipe) -> Result<Self> {
+        recipe.check()?;
+        let size = recipe.size;
+        let input = FaceInput {
+            recipe: recipe.clone(),
+            values: vec![0.0; size * size],
+            columns: vec![Span::default(); size],
+            rows: vec![0.0; 2 * size],
+        };
+        Ok(FacePreparer { input })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &FaceRecipe {
+        &self.input.recipe
+    }
+
+    /// Prepares a face: the region of the frame, or the whole frame when the picture is already cropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when the region has no area, is not finite, or has nothing in common with the frame.
+    pub fn prepare(&mut self, frame: &Frame<'_>, region: Option<&Region>) -> Result<&FaceInput> {
+        prepare_into(frame, region, &mut self.input)?;
+        Ok(&self.input)
+    }
+}
+
+fn prepare_into(frame: &Frame<'_>, region: Option<&Region>, input: &mut FaceInput) -> Result<()> {
     let square = match region {
         Some(region) => square(frame, region, input.recipe.margin)?,
         None => Area { x: 0.0, y: 0.0, width: frame.width() as f64, height: frame.height() as f64 },
@@ -438,14 +460,14 @@ mod tests {
     }
 
     #[test]
-    fn an_input_can_be_used_again() {
+    fn a_preparer_can_be_used_again() {
         let (a, b) = (pixels(30, 20, 3), pixels(100, 90, 1));
         let a = Frame::new(&a, 30, 20, PixelLayout::Rgb8).unwrap();
         let b = grey(&b, 100, 90);
         let recipe = recipe(48, Scaling::Standardise, 0.0);
-        let mut input = FaceInput::new(&recipe);
+        let mut preparer = FacePreparer::new(&recipe).unwrap();
         for frame in [&a, &b, &a] {
-            prepare_into(frame, None, &mut input).unwrap();
+            let input = preparer.prepare(frame, None).unwrap();
             assert_eq!(input.values(), prepare(frame, None, &recipe).unwrap().values());
         }
     }

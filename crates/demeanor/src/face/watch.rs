@@ -7,7 +7,7 @@ use crate::emotion::Scores;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::detect::{DetectSettings, Detector};
 use crate::face::net::FaceModel;
-use crate::face::prepare::{FaceInput, prepare_into};
+use crate::face::prepare::FacePreparer;
 use crate::face::track::{Look, Mark, Sighting, TrackSettings, Tracker};
 use crate::input::{Frame, Region};
 use crate::smooth::Smoother;
@@ -88,7 +88,7 @@ pub struct Watcher {
     detector: Detector,
     tracker: Tracker,
     model: FaceModel,
-    input: FaceInput,
+    preparer: FacePreparer,
     windows: Vec<(Region, f32)>,
     regions: Vec<Region>,
     sightings: Vec<Sighting>,
@@ -119,7 +119,7 @@ impl Watcher {
         Ok(Watcher {
             detector: Detector::frontal()?,
             tracker: Tracker::new(settings.track.clone())?,
-            input: FaceInput::new(model.recipe()),
+            preparer: FacePreparer::new(model.recipe())?,
             model,
             windows: Vec::with_capacity(room),
             regions: Vec::with_capacity(256),
@@ -280,8 +280,8 @@ impl Watcher {
         self.due.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         for &(_, i) in self.due.iter().take(self.settings.reads_per_frame) {
             let person = &mut self.people[i];
-            prepare_into(frame, Some(&person.estimate.region), &mut self.input)?;
-            let raw = self.model.read(&self.input)?;
+            let input = self.preparer.prepare(frame, Some(&person.estimate.region))?;
+            let raw = self.model.read(input)?;
             let mut scores = raw;
             if let Some((from, until)) = self.resting {
                 if time >= from && time < until {

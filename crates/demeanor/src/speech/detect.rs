@@ -24,7 +24,7 @@ use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::input::Hz;
+use crate::input::{Audio, Hz};
 use crate::speech::resample::check_samples;
 
 /// The rate that the detector reads.
@@ -98,8 +98,8 @@ impl Default for VoiceSettings {
 pub struct Utterance<'a> {
     /// Its first sample, counted from the start of the stream.
     pub start: u64,
-    /// Its samples, at [`RATE`].
-    pub samples: &'a [f32],
+    /// Its sound: mono, at [`RATE`].
+    pub audio: Audio<'a>,
 }
 
 impl Utterance<'_> {
@@ -110,7 +110,7 @@ impl Utterance<'_> {
 
     /// Where it ends, in seconds from the start of the stream.
     pub fn end_s(&self) -> f64 {
-        (self.start + self.samples.len() as u64) as f64 / f64::from(RATE.0)
+        (self.start + self.audio.samples().len() as u64) as f64 / f64::from(RATE.0)
     }
 }
 
@@ -187,26 +187,32 @@ impl VoiceDetector {
         self.score >= self.settings.hold && self.current.is_some()
     }
 
-    /// The samples heard so far of the utterance that is going on, with its margin; `None` when there is none.
-    pub fn going_on(&self) -> Option<&[f32]> {
+    /// What was heard so far of the utterance that is going on, with its margin; `None` when there is none.
+    pub fn going_on(&self) -> Option<Audio<'_>> {
         let current = self.current.as_ref()?;
         let margin = (self.settings.margin_s * RATE.0 as f32) as u64;
         let start = (current.start * STEP as u64).saturating_sub(margin).max(self.last_end).max(self.kept_from);
-        self.kept.get((start - self.kept_from) as usize..)
+        self.kept.get((start - self.kept_from) as usize..).map(|samples| Audio::mono(samples, RATE))
     }
 
-    /// Hears the next samples, and gives each utterance that ends within them to `each`.
+    /// Hears the next piece, and gives each utterance that ends within it to `each`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFinite`] when a sample is not a number: the samples are then not taken; and what `each` gives.
+    /// [`ErrorKind::Sound`] when it is not mono at [`RATE`], [`ErrorKind::NotFinite`] when a sample is not a number: the
+    /// piece is then not taken; and what `each` gives.
     pub fn push<E: From<Error>>(
         &mut self,
-        samples: &[f32],
+        piece: &Audio<'_>,
         mut each: impl FnMut(Utterance<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        check_samples(samples)?;
+        if piece.rate() != RATE || piece.channels() != 1 {
+            let (channels, rate) = (piece.channels(), piece.rate().0);
+            let message = format!("expected 1 channel at {} Hz, found {channels} at {rate} Hz", RATE.0);
+            return Err(Error::new(ErrorKind::Sound, message).into());
+        }
+        check_samples(piece.samples())?;
         // In pieces, so that what is kept stays small however much arrives at once.
-        for piece in samples.chunks(STEP) {
+        for piece in piece.samples().chunks(STEP) {
             self.kept.extend_from_slice(piece);
             while (self.steps + 1) * STEP as u64 <= self.kept_from + self.kept.len() as u64 {
                 self.hear(u64::MAX, &mut each)?;
@@ -328,7 +334,7 @@ impl VoiceDetector {
         }
         self.last_end = end;
         let samples = &self.kept[(start - self.kept_from) as usize..(end - self.kept_from) as usize];
-        each(Utterance { start, samples })
+        each(Utterance { start, audio: Audio::mono(samples, RATE) })
     }
 
     /// Drops sound that no utterance can need, a second at a time.
@@ -472,19 +478,19 @@ mod tests {
             for cut in cuts.iter().cycle() {
                 let (piece, later) = rest.split_at(rest.len().min(*cut));
                 let each = |u: Utterance<'_>| {
-                    let end = u.start as usize + u.samples.len();
-                    assert!(u.samples == &sound[u.start as usize..end]);
+                    let end = u.start as usize + u.audio.samples().len();
+                    assert!(u.audio.samples() == &sound[u.start as usize..end]);
                     found.push((u.start, end as u64));
                     Ok::<_, Error>(())
                 };
-                detector.push(piece, each).unwrap();
+                detector.push(&Audio::mono(piece, RATE), each).unwrap();
                 rest = later;
                 if rest.is_empty() {
                     break;
                 }
             }
             let each = |u: Utterance<'_>| {
-                found.push((u.start, u.start + u.samples.len() as u64));
+                found.push((u.start, u.start + u.audio.samples().len() as u64));
                 Ok::<_, Error>(())
             };
             detector.finish(each).unwrap();
@@ -614,8 +620,12 @@ mod tests {
             assert_eq!(VoiceDetector::new(bad).err().unwrap().kind(), ErrorKind::Setting, "{bad:?}");
         }
         let mut detector = VoiceDetector::new(good).unwrap();
-        let error = detector.push(&[f32::NAN], |_| Ok::<_, Error>(())).unwrap_err();
+        let error = detector.push(&Audio::mono(&[f32::NAN], RATE), |_| Ok::<_, Error>(())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFinite);
+        for other in [Audio::mono(&[0.0; 4], Hz(8_000)), Audio::new(&[0.0; 4], 2, RATE).unwrap()] {
+            let error = detector.push(&other, |_| Ok::<_, Error>(())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Sound);
+        }
     }
 
     proptest! {

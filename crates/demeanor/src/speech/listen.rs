@@ -5,14 +5,14 @@
 use std::time::Duration;
 
 use crate::baseline::Baseline;
-use crate::emotion::{Emotion, Scores};
+use crate::emotion::Scores;
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::{Audio, Hz};
 use crate::smooth::Smoother;
 use crate::speech::detect::{RATE, VoiceDetector, VoiceSettings};
 use crate::speech::net::SpeechModel;
-use crate::speech::prepare::{Preparer, SpeechInput};
-use crate::speech::resample::{Resampler, resample};
+use crate::speech::read::SpeechReader;
+use crate::speech::resample::Resampler;
 
 /// Samples of a step at [`RATE`]: 50 ms.
 const STEP: usize = 800;
@@ -30,7 +30,7 @@ pub struct ListenSettings {
     pub detect: VoiceSettings,
     /// While somebody speaks, the last part of the utterance is read this often.
     pub read_every: Duration,
-    /// How much of an utterance is read at once, at most.
+    /// How much of a going utterance is read, at most: its last part. A finished one is read whole.
     pub window: Duration,
     /// A going utterance is read once it has lasted this long; a shorter one when it has ended.
     pub least: Duration,
@@ -84,11 +84,9 @@ pub struct Utterance {
     pub scores: Scores,
 }
 
-/// What reads samples at [`RATE`]: preparation, network and baseline.
+/// What reads an utterance, and the baseline that corrects what it reads as.
 struct Reader {
-    model: SpeechModel,
-    preparer: Preparer,
-    input: SpeechInput,
+    reader: SpeechReader,
     baseline: Baseline,
     resting: Option<(Duration, Duration)>,
     strength: f32,
@@ -102,19 +100,8 @@ struct Corrected {
 
 impl Reader {
     /// `None` when there is nothing but silence.
-    fn read(&mut self, samples: &[f32], end: Duration) -> Result<Option<Corrected>> {
-        let rate = self.model.recipe().rate;
-        let prepared = if rate == RATE {
-            self.preparer.prepare_into(samples, &mut self.input)
-        } else {
-            let samples = resample(&Audio::new(samples, 1, RATE)?, rate)?;
-            self.preparer.prepare_into(&samples, &mut self.input)
-        };
-        match prepared {
-            Err(e) if e.kind() == ErrorKind::Sound => return Ok(None),
-            other => other?,
-        }
-        let raw = self.model.read(&self.input)?;
+    fn read(&mut self, audio: &Audio<'_>, end: Duration) -> Result<Option<Corrected>> {
+        let Some(raw) = self.reader.read(audio)? else { return Ok(None) };
         let Some((from, until)) = self.resting else { return Ok(Some(Corrected { scores: raw, has_baseline: false })) };
         if end >= from && end < until {
             self.baseline.learn(&raw);
@@ -122,31 +109,6 @@ impl Reader {
         let has_baseline = end >= until && self.baseline.count() > 0;
         let scores = if has_baseline { self.baseline.correct(&raw, self.strength)? } else { raw };
         Ok(Some(Corrected { scores, has_baseline }))
-    }
-
-    /// The mean over windows that cover the samples evenly.
-    fn read_whole(&mut self, samples: &[f32], window: usize, end: Duration) -> Result<Option<Scores>> {
-        let window = window.clamp(1, samples.len().max(1));
-        let count = samples.len().div_ceil(window).max(1);
-        let mut sums = [0.0; Emotion::COUNT];
-        let mut labels = None;
-        for i in 0..count {
-            let start = if count == 1 { 0 } else { (samples.len() - window) * i / (count - 1) };
-            if let Some(read) = self.read(&samples[start..start + window.min(samples.len())], end)? {
-                for (emotion, score) in read.scores.iter() {
-                    sums[emotion.index()] += score;
-                }
-                labels = Some(read.scores);
-            }
-        }
-        let Some(labels) = labels else { return Ok(None) };
-        let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
-        let mut used = 0;
-        for (emotion, _) in labels.iter() {
-            pairs[used] = (emotion, sums[emotion.index()]);
-            used += 1;
-        }
-        Scores::from_weights(&pairs[..used]).map(Some)
     }
 }
 
@@ -188,9 +150,7 @@ impl Listener {
             ));
         }
         let reader = Reader {
-            preparer: Preparer::new(model.recipe())?,
-            input: SpeechInput::new(model.recipe()),
-            model,
+            reader: SpeechReader::new(model)?,
             baseline: Baseline::new(),
             resting: None,
             strength: settings.baseline_strength,
@@ -212,7 +172,7 @@ impl Listener {
 
     /// The model that reads the voice.
     pub fn model(&self) -> &SpeechModel {
-        &self.reader.model
+        self.reader.reader.model()
     }
 
     /// What is heard from `from` until `until` is the voice at rest; scores from then on are corrected for it.
@@ -319,13 +279,14 @@ impl Listener {
             return Ok(());
         }
         let Some(going) = self.detector.going_on() else { return Ok(()) };
+        let going = going.samples();
         let seconds = going.len() as f32 / RATE.0 as f32;
         if seconds < self.settings.least.as_secs_f32() {
             return Ok(());
         }
         let window = samples_of(self.settings.window).min(going.len());
         let quality = (seconds / self.settings.full.as_secs_f32().max(1e-3)).min(1.0);
-        if let Some(read) = self.reader.read(&going[going.len() - window..], now)? {
+        if let Some(read) = self.reader.read(&Audio::mono(&going[going.len() - window..], RATE), now)? {
             take(voice, &mut self.smoother, &read, now, quality)?;
         }
         Ok(())
@@ -334,14 +295,13 @@ impl Listener {
     /// Gives samples (or the end of the sound) to the detector, and reads the utterances that end with them.
     fn utter(&mut self, samples: Option<&[f32]>) -> Result<()> {
         let Listener { settings, reader, detector, smoother, origin, voice, ended, .. } = self;
-        let window = samples_of(settings.window);
         let each = |utterance: crate::speech::detect::Utterance<'_>| -> Result<()> {
             let start = *origin + Duration::from_secs_f64(utterance.start_s());
             let end = *origin + Duration::from_secs_f64(utterance.end_s());
-            let Some(scores) = reader.read_whole(utterance.samples, window, end)? else { return Ok(()) };
+            let Some(Corrected { scores, .. }) = reader.read(&utterance.audio, end)? else { return Ok(()) };
             ended.push(Utterance { start, end, scores });
             // one that was too short to be read while it went on
-            let seconds = utterance.samples.len() as f32 / RATE.0 as f32;
+            let seconds = utterance.audio.seconds() as f32;
             if let Some(voice) = voice
                 && seconds < settings.least.as_secs_f32() + settings.read_every.as_secs_f32()
             {
@@ -352,7 +312,7 @@ impl Listener {
             Ok(())
         };
         match samples {
-            Some(samples) => detector.push(samples, each),
+            Some(samples) => detector.push(&Audio::mono(samples, RATE), each),
             None => detector.finish(each),
         }
     }

@@ -9,4 +9,6 @@ pub mod prepare;
 
 pub mod net;
 
+pub mod read;
+
 pub mod listen;

@@ -76,10 +76,10 @@ mod tests {
     use super::*;
     use crate::emotion::Emotion;
     use crate::face::prepare::{FaceRecipe, Scaling};
-    use crate::input::Hz;
+    use crate::input::{Audio, Hz};
     use crate::model::Tensors;
     use crate::nn::{Dense, Layer, spec};
-    use crate::speech::prepare::{Features, Level};
+    use crate::speech::prepare::{Features, Level, prepare};
 
     fn recipe() -> SpeechRecipe {
         SpeechRecipe {
@@ -94,6 +94,11 @@ mod tests {
             mean: vec![],
             deviation: vec![],
         }
+    }
+
+    fn tone(recipe: &SpeechRecipe) -> SpeechInput {
+        let samples: Vec<f32> = (0..2000).map(|i| (i as f32 * 0.1).sin()).collect();
+        prepare(&Audio::mono(&samples, recipe.rate), recipe).unwrap()
     }
 
     fn file(input: InputRecipe, bias: f32) -> Vec<u8> {
@@ -112,14 +117,14 @@ mod tests {
     fn scores_sum_to_1() {
         let recipe = SpeechRecipe { max_frames: 1, ..recipe() };
         let mut model = SpeechModel::load(&file(InputRecipe::Speech(recipe.clone()), 0.5)).unwrap();
-        let scores = model.read(&SpeechInput::new(&recipe)).unwrap();
+        let scores = model.read(&tone(&recipe)).unwrap();
         assert!((scores.iter().map(|(_, score)| score).sum::<f32>() - 1.0).abs() < 1e-6);
     }
 
     #[test]
     fn an_input_of_another_recipe_is_refused() {
         let mut model = SpeechModel::load(&file(InputRecipe::Speech(recipe()), 0.1)).unwrap();
-        let other = SpeechInput::new(&SpeechRecipe { max_frames: 13, ..recipe() });
+        let other = tone(&SpeechRecipe { max_frames: 13, ..recipe() });
         let error = model.read(&other).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Recipe);
         assert!(error.to_string().contains("prepare it by the model's own recipe"), "{error}");

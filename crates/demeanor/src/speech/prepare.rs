@@ -1,6 +1,7 @@
-//! A window of mono sound at the recipe's rate to the input of a speech network. The only producer of [`SpeechInput`].
+//! A stretch of sound to the input of a speech network. The only producer of [`SpeechInput`].
 //!
-//! In this order, as librosa 0.11 does each step:
+//! Sound of another rate or of several channels is first brought to mono at the recipe's rate
+//! ([`resample`](crate::speech::resample)). Then, in this order, as librosa 0.11 does each step:
 //! 1. trim (`librosa.effects.trim`): frames of 2048 samples every 512, centred and padded with zeros; what lies before
 //!    the first and after the last frame whose power is within `trim_db` of the loudest is cut off; librosa's floor of
 //!    -100 dB is left out, so that quieter sound is cut alike;
@@ -18,9 +19,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::input::Hz;
+use crate::input::{Audio, Hz};
 use crate::speech::mel::MelPowers;
-use crate::speech::resample::check_samples;
+use crate::speech::resample::{ToMono, check_samples};
 
 /// How speech is prepared; a part of every speech model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,6 +94,23 @@ impl SpeechRecipe {
         }
     }
 
+    /// The longest sound that is prepared whole, in samples at the recipe's rate; what is longer is cut at the end.
+    pub(crate) fn longest(&self) -> usize {
+        self.max_frames.saturating_mul(self.hop).saturating_sub(1).max(1)
+    }
+
+    /// Each row minus its mean, divided by its deviation: the last step of the preparation.
+    pub(crate) fn standardise(&self, values: &mut [f32]) {
+        if self.mean.is_empty() {
+            return;
+        }
+        for frame in values.chunks_exact_mut(self.rows()) {
+            for ((value, mean), deviation) in frame.iter_mut().zip(&self.mean).zip(&self.deviation) {
+                *value = (*value - mean) / deviation;
+            }
+        }
+    }
+
     /// Checks that every setting is in its range.
     ///
     /// # Errors
@@ -152,14 +170,6 @@ pub struct SpeechInput {
 }
 
 impl SpeechInput {
-    /// One frame of zeros, with room for the longest input of the recipe; [`Preparer::prepare_into`] fills it.
-    pub fn new(recipe: &SpeechRecipe) -> Self {
-        let rows = recipe.rows();
-        let mut values = Vec::with_capacity(rows.saturating_mul(recipe.max_frames.min(3_000)));
-        values.resize(rows, 0.0);
-        SpeechInput { recipe: recipe.clone(), frames: 1, values }
-    }
-
     /// The recipe that prepared it.
     pub fn recipe(&self) -> &SpeechRecipe {
         &self.recipe
@@ -189,9 +199,52 @@ const DELTA_REACH: usize = 4;
 /// A clip that is never louder than this (full scale is 1) has no level that could be made equal.
 const LEAST_PEAK: f32 = 1e-9;
 
-/// Prepares speech; holds tables and buffers, so that after the first clips nothing is allocated.
-pub struct Preparer {
-    recipe: SpeechRecipe,
+/// Prepares stretches of sound, one after the other; holds tables and buffers, so that after the first nothing is allocated.
+pub struct SpeechPreparer {
+    /// The last one; seen by others only once it is filled.
+    input: SpeechInput,
+    features: FeatureMaker,
+    to_mono: ToMono,
+}
+
+impl SpeechPreparer {
+    /// Tables and buffers for a recipe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setting`] when a setting of the recipe is out of its range.
+    pub fn new(recipe: &SpeechRecipe) -> Result<Self> {
+        let features = FeatureMaker::new(recipe)?;
+        let values = Vec::with_capacity(recipe.rows().saturating_mul(recipe.max_frames.min(3_000)));
+        let input = SpeechInput { recipe: recipe.clone(), frames: 0, values };
+        Ok(SpeechPreparer { input, features, to_mono: ToMono::new(recipe.rate) })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &SpeechRecipe {
+        &self.input.recipe
+    }
+
+    /// Prepares sound of any rate and channel count.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sound`] when there are no samples, only zeros and the recipe makes levels equal, or the rate cannot be
+    /// resampled; [`ErrorKind::NotFinite`] when a sample is not a number.
+    pub fn prepare(&mut self, audio: &Audio<'_>) -> Result<&SpeechInput> {
+        let SpeechInput { recipe, frames, values } = &mut self.input;
+        *frames = self.features.run(recipe, &self.to_mono.convert(audio)?, values)?;
+        recipe.standardise(values);
+        Ok(&self.input)
+    }
+
+    /// The features before the last step, from which training computes mean and deviation: fills `values` with
+    /// `frames x rows` numbers, frame by frame, and gives the number of frames.
+    pub(crate) fn features(&mut self, audio: &Audio<'_>, values: &mut Vec<f32>) -> Result<usize> {
+        self.features.run(&self.input.recipe, &self.to_mono.convert(audio)?, values)
+    }
+}
+
+/// Tables and buffers of the features.
+struct FeatureMaker {
     mel: MelPowers,
     /// `bands x coefficients`; empty for log-mel.
     cosines: Vec<f32>,
@@ -200,70 +253,37 @@ pub struct Preparer {
     blocks: Vec<f64>,
 }
 
-impl Preparer {
-    /// Tables and buffers for a recipe.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Setting`] when a setting of the recipe is out of its range.
-    pub fn new(recipe: &SpeechRecipe) -> Result<Self> {
+impl FeatureMaker {
+    fn new(recipe: &SpeechRecipe) -> Result<Self> {
         recipe.check()?;
         let (bands, coefficients) = match recipe.features {
             Features::Mfcc { bands, coefficients, .. } => (bands, coefficients),
             Features::LogMel { bands, .. } => (bands, 0),
         };
-        Ok(Preparer {
+        Ok(FeatureMaker {
             mel: MelPowers::new(recipe.rate, recipe.fft, recipe.frame, recipe.hop, bands),
             cosines: dct(bands, coefficients),
             bands: Vec::new(),
             blocks: Vec::new(),
-            recipe: recipe.clone(),
         })
     }
 
-    /// The recipe.
-    pub fn recipe(&self) -> &SpeechRecipe {
-        &self.recipe
-    }
-
-    /// Prepares mono samples at the recipe's rate; full scale is 1.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Sound`] when there are no samples, or only zeros and the recipe makes levels equal;
-    /// [`ErrorKind::NotFinite`] when a sample is not a number. `input` may then hold anything.
-    pub fn prepare_into(&mut self, samples: &[f32], input: &mut SpeechInput) -> Result<()> {
-        if input.recipe != self.recipe {
-            input.recipe.clone_from(&self.recipe);
-        }
-        input.frames = self.features(samples, &mut input.values)?;
-        if !self.recipe.mean.is_empty() {
-            for row in input.values.chunks_exact_mut(self.recipe.rows()) {
-                for ((value, mean), deviation) in row.iter_mut().zip(&self.recipe.mean).zip(&self.recipe.deviation) {
-                    *value = (*value - mean) / deviation;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The features before `mean` and `deviation` are applied, from which training computes these two: fills `values`
-    /// with `frames x rows` numbers, frame by frame, and gives the number of frames.
-    ///
-    /// # Errors
-    /// As [`Preparer::prepare_into`].
-    pub fn features(&mut self, samples: &[f32], values: &mut Vec<f32>) -> Result<usize> {
+    /// Steps 1 to 5 on mono sound at the recipe's rate.
+    fn run(&mut self, recipe: &SpeechRecipe, audio: &Audio<'_>, values: &mut Vec<f32>) -> Result<usize> {
+        let samples = audio.samples();
         if samples.is_empty() {
             return Err(Error::new(ErrorKind::Sound, "no samples; expected at least 1"));
         }
         check_samples(samples)?;
-        let (start, end) = match self.recipe.trim_db {
+        let (start, end) = match recipe.trim_db {
             Some(db) => trim_with(samples, db, &mut self.blocks),
             None => (0, samples.len()),
         };
         let samples = &samples[start..end];
-        let gain = gain(samples, self.recipe.level)?;
-        let frames = (1 + samples.len() / self.recipe.hop).min(self.recipe.max_frames);
+        let gain = gain(samples, recipe.level)?;
+        let frames = (1 + samples.len() / recipe.hop).min(recipe.max_frames);
         values.clear();
-        match self.recipe.features {
+        match recipe.features {
             Features::LogMel { bands, floor } => {
                 values.resize(frames * bands, 0.0);
                 self.mel.run(samples, gain, values);
@@ -276,7 +296,7 @@ impl Preparer {
                 self.mel.run(samples, gain, &mut decibels);
                 self.mel.logarithms(&mut decibels, LEAST_POWER, 0.0, 10.0);
                 let floor = decibels.iter().copied().fold(f32::NEG_INFINITY, f32::max) - DYNAMIC_DB;
-                let rows = self.recipe.rows();
+                let rows = recipe.rows();
                 values.resize(frames * rows, 0.0);
                 for (row, decibels) in values.chunks_exact_mut(rows).zip(decibels.chunks_exact(bands)) {
                     let row = &mut row[..coefficients];
@@ -297,20 +317,19 @@ impl Preparer {
     }
 }
 
-/// Prepares one clip of mono samples at the recipe's rate; full scale is 1. [`Preparer`] does many.
+/// Prepares one stretch of sound of any rate and channel count. [`SpeechPreparer`] does many.
 ///
 /// # Errors
-/// As [`Preparer::new`] and [`Preparer::prepare_into`].
-pub fn prepare(samples: &[f32], recipe: &SpeechRecipe) -> Result<SpeechInput> {
-    let mut preparer = Preparer::new(recipe)?;
-    let mut input = SpeechInput { recipe: recipe.clone(), frames: 0, values: Vec::new() };
-    preparer.prepare_into(samples, &mut input)?;
-    Ok(input)
+/// As [`SpeechPreparer::new`] and [`SpeechPreparer::prepare`].
+pub fn prepare(audio: &Audio<'_>, recipe: &SpeechRecipe) -> Result<SpeechInput> {
+    let mut preparer = SpeechPreparer::new(recipe)?;
+    preparer.prepare(audio)?;
+    Ok(preparer.input)
 }
 
 /// Where sound begins and ends, in samples (the end is exclusive): the first and last frame of 2048 samples every 512
 /// whose power is less than `db` under that of the loudest. The whole when all samples are 0.
-pub fn trim(samples: &[f32], db: f32) -> (usize, usize) {
+pub(crate) fn trim(samples: &[f32], db: f32) -> (usize, usize) {
     trim_with(samples, db, &mut Vec::new())
 }
 
@@ -419,6 +438,11 @@ mod tests {
         }
     }
 
+    /// Prepares mono samples at the recipe's rate.
+    fn prepared(samples: &[f32], recipe: &SpeechRecipe) -> Result<SpeechInput> {
+        prepare(&Audio::mono(samples, recipe.rate), recipe)
+    }
+
     const MFCC: Features = Features::Mfcc { bands: 40, coefficients: 13, deltas: 0 };
     const LOG_MEL: Features = Features::LogMel { bands: 64, floor: 1e-4 };
 
@@ -464,7 +488,7 @@ mod tests {
         let deltas = if mfcc.len() / 13 == log_mel.len() / 64 { 0 } else { 2 };
         let features = Features::Mfcc { bands: 40, coefficients: 13, deltas };
         for (features, wanted) in [(features, mfcc), (LOG_MEL, log_mel)] {
-            let found = prepare(samples, &recipe(features)).unwrap();
+            let found = prepared(samples, &recipe(features)).unwrap();
             let worst = difference(found.values(), &wanted);
             assert!(worst < 1e-3, "{name}, {features:?}: relative difference {worst}");
         }
@@ -502,13 +526,13 @@ mod tests {
             [(1, 10, 1), (159, 10, 1), (160, 10, 2), (16_000, 1000, 101), (16_000, 50, 50)]
         {
             let recipe = SpeechRecipe { trim_db: None, max_frames, ..recipe(MFCC) };
-            let input = prepare(&voice[9_000..9_000 + samples], &recipe).unwrap();
+            let input = prepared(&voice[9_000..9_000 + samples], &recipe).unwrap();
             assert_eq!((input.frames(), input.values().len()), (frames, frames * 13), "{samples} samples");
         }
         // What is cut off changes nothing of what is kept.
         let cut = SpeechRecipe { max_frames: 50, trim_db: None, level: Level::Keep, ..recipe(LOG_MEL) };
         let whole = SpeechRecipe { max_frames: 5_000, ..cut.clone() };
-        let (cut, whole) = (prepare(&voice, &cut).unwrap(), prepare(&voice, &whole).unwrap());
+        let (cut, whole) = (prepared(&voice, &cut).unwrap(), prepared(&voice, &whole).unwrap());
         assert!(cut.values() == &whole.values()[..cut.values().len()]);
     }
 
@@ -520,7 +544,7 @@ mod tests {
             deviation: (0..64).map(|r| 1.0 + r as f32).collect(),
             ..plain.clone()
         };
-        let (plain, scored) = (prepare(&voice(), &plain).unwrap(), prepare(&voice(), &scored).unwrap());
+        let (plain, scored) = (prepared(&voice(), &plain).unwrap(), prepared(&voice(), &scored).unwrap());
         for (i, (p, s)) in plain.values().iter().zip(scored.values()).enumerate() {
             let row = (i % 64) as f32;
             assert!(((p - row * 0.1) / (1.0 + row) - s).abs() < 1e-6);
@@ -536,13 +560,13 @@ mod tests {
             (vec![0.1, f32::NAN], ErrorKind::NotFinite),
             (vec![0.1, f32::NEG_INFINITY], ErrorKind::NotFinite),
         ] {
-            assert_eq!(prepare(&samples, &recipe(MFCC)).unwrap_err().kind(), kind);
+            assert_eq!(prepared(&samples, &recipe(MFCC)).unwrap_err().kind(), kind);
         }
         // Where the level is kept, silence has features, and all samples are within bounds.
         for features in [MFCC, LOG_MEL] {
             for sample in [0.0, 1e-20, 1e9] {
                 let keep = SpeechRecipe { level: Level::Keep, ..recipe(features) };
-                let input = prepare(&vec![sample; 5_000], &keep).unwrap();
+                let input = prepared(&vec![sample; 5_000], &keep).unwrap();
                 assert!(input.values().iter().all(|v| v.is_finite()), "{sample}, {features:?}");
             }
         }
@@ -566,7 +590,7 @@ mod tests {
             SpeechRecipe { features: Features::Mfcc { bands: 40, coefficients: 13, deltas: 3 }, ..good.clone() },
             SpeechRecipe { features: Features::LogMel { bands: 64, floor: 0.0 }, ..good.clone() },
         ] {
-            assert_eq!(prepare(&[0.5; 1000], &bad).unwrap_err().kind(), ErrorKind::Setting, "{bad:?}");
+            assert_eq!(prepared(&[0.5; 1000], &bad).unwrap_err().kind(), ErrorKind::Setting, "{bad:?}");
         }
     }
 
@@ -579,7 +603,7 @@ mod tests {
             let recipe = SpeechRecipe { level, ..recipe(if mfcc { MFCC } else { LOG_MEL }) };
             let voice = &voice()[start..];
             let louder: Vec<f32> = voice.iter().map(|s| s * gain).collect();
-            let (plain, louder) = (prepare(voice, &recipe).unwrap(), prepare(&louder, &recipe).unwrap());
+            let (plain, louder) = (prepared(voice, &recipe).unwrap(), prepared(&louder, &recipe).unwrap());
             prop_assert_eq!(plain.frames(), louder.frames());
             let worst = plain.values().iter().zip(louder.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             prop_assert!(worst < 2e-3, "{}", worst);
@@ -587,14 +611,12 @@ mod tests {
 
         #[test]
         fn pieces_and_earlier_clips_do_not_matter(cuts in proptest::collection::vec(1usize..9_000, 1..9), first in 1usize..40_000) {
-            use crate::input::Audio;
-            use crate::speech::resample::{Resampler, resample};
+            use crate::speech::resample::Resampler;
             let voice = voice();
             let recipe = recipe(MFCC);
-            let whole = prepare(&resample(&Audio::new(&voice, 1, Hz(44_100)).unwrap(), Hz(16_000)).unwrap(), &recipe);
-            let mut preparer = Preparer::new(&recipe).unwrap();
-            let mut input = SpeechInput::new(&recipe);
-            preparer.prepare_into(&voice[..first.max(2_000)], &mut input).unwrap();
+            let whole = prepare(&Audio::new(&voice, 1, Hz(44_100)).unwrap(), &recipe);
+            let mut preparer = SpeechPreparer::new(&recipe).unwrap();
+            preparer.prepare(&Audio::mono(&voice[..first.max(2_000)], Hz(16_000))).unwrap();
             let mut resampler = Resampler::new(Hz(44_100), 1, Hz(16_000)).unwrap();
             let (mut out, mut rest, mut cuts) = (Vec::new(), &voice[..], cuts.iter().cycle());
             while !rest.is_empty() {
@@ -603,7 +625,7 @@ mod tests {
                 rest = later;
             }
             resampler.finish(&mut out).unwrap();
-            preparer.prepare_into(&out, &mut input).unwrap();
+            let input = preparer.prepare(&Audio::mono(&out, Hz(16_000))).unwrap();
             prop_assert!(input.values() == whole.unwrap().values());
         }
     }

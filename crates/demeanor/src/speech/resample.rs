@@ -182,6 +182,40 @@ impl Resampler {
     }
 }
 
+/// Brings whole stretches of sound to mono at one rate, one after the other. What is so already is not copied.
+pub(crate) struct ToMono {
+    to: Hz,
+    /// The resampler of the last stretch that needed one, with its rate and channel count.
+    resampler: Option<(Hz, usize, Resampler)>,
+    samples: Vec<f32>,
+}
+
+impl ToMono {
+    pub(crate) fn new(to: Hz) -> Self {
+        ToMono { to, resampler: None, samples: Vec::new() }
+    }
+
+    /// The whole stretch as [`resample`] gives it.
+    ///
+    /// # Errors
+    /// As [`resample`].
+    pub(crate) fn convert<'a>(&'a mut self, audio: &Audio<'a>) -> Result<Audio<'a>> {
+        let (rate, channels) = (audio.rate(), audio.channels());
+        if rate == self.to && channels == 1 {
+            return Ok(*audio);
+        }
+        let same = self.resampler.take_if(|(r, c, _)| (*r, *c) == (rate, channels));
+        let (_, _, resampler) = self.resampler.insert(match same {
+            Some(same) => same,
+            None => (rate, channels, Resampler::new(rate, channels, self.to)?),
+        });
+        self.samples.clear();
+        resampler.push(audio, &mut self.samples)?;
+        resampler.finish(&mut self.samples)?;
+        Ok(Audio::mono(&self.samples, self.to))
+    }
+}
+
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -278,6 +312,16 @@ mod tests {
         let out = resample(&Audio::new(&surround, 8, Hz(48_000)).unwrap(), Hz(16_000)).unwrap();
         let worst = out.iter().zip(mono(&voice, 48_000, 16_000)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-6, "{worst}");
+    }
+
+    #[test]
+    fn one_converter_gives_what_single_resamplers_give() {
+        let mut to_mono = ToMono::new(Hz(16_000));
+        let sound = tone(48_000, 300.0, 0.3);
+        for (rate, channels) in [(48_000, 2), (48_000, 2), (8_000, 1), (16_000, 1), (16_000, 3), (48_000, 2)] {
+            let audio = Audio::new(&sound, channels, Hz(rate)).unwrap();
+            assert_eq!(to_mono.convert(&audio).unwrap().samples(), resample(&audio, Hz(16_000)).unwrap());
+        }
     }
 
     #[test]

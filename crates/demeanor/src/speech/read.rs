@@ -1,0 +1,81 @@
+//! An utterance to scores: the one way, for recordings, films, live sound and evaluation.
+//!
+//! 1. The sound is brought to mono at the rate of the model's recipe, and what is silent at its ends is left out as the
+//!    recipe says.
+//! 2. What the network takes whole is prepared and read at once, as in training.
+//! 3. What is longer is read in windows of the longest input, each beginning at most half a window after the one before,
+//!    the last ending with the utterance; their scores are averaged. Silent windows are left out.
+
+use crate::emotion::{Emotion, Scores};
+use crate::error::{ErrorKind, Result};
+use crate::input::Audio;
+use crate::speech::net::SpeechModel;
+use crate::speech::prepare::{SpeechPreparer, trim};
+use crate::speech::resample::ToMono;
+
+/// Two windows of a long utterance begin at most this part of a window apart.
+const STEP: f64 = 0.5;
+
+/// Reads utterances, one after the other, with a model.
+pub struct SpeechReader {
+    model: SpeechModel,
+    preparer: SpeechPreparer,
+    to_mono: ToMono,
+}
+
+impl SpeechReader {
+    /// A reader with a model.
+    ///
+    /// # Errors
+    /// [`Setting`](ErrorKind::Setting) when a setting of the model's recipe is out of its range.
+    pub fn new(model: SpeechModel) -> Result<Self> {
+        let preparer = SpeechPreparer::new(model.recipe())?;
+        let to_mono = ToMono::new(model.recipe().rate);
+        Ok(SpeechReader { model, preparer, to_mono })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &SpeechModel {
+        &self.model
+    }
+
+    /// What an utterance of any length, rate and channel count reads as; `None` where it is silent.
+    ///
+    /// # Errors
+    /// [`Sound`](ErrorKind::Sound) when its rate cannot be resampled, [`NotFinite`](ErrorKind::NotFinite) when a sample is
+    /// not a number.
+    pub fn read(&mut self, audio: &Audio<'_>) -> Result<Option<Scores>> {
+        let SpeechReader { model, preparer, to_mono } = self;
+        let recipe = model.recipe();
+        let (rate, longest, trim_db) = (recipe.rate, recipe.longest(), recipe.trim_db);
+        let mono = to_mono.convert(audio)?;
+        let samples = mono.samples();
+        let mut window = |samples: &[f32]| match preparer.prepare(&Audio::mono(samples, rate)) {
+            Ok(input) => model.read(input).map(Some),
+            Err(error) if error.kind() == ErrorKind::Sound => Ok(None),
+            Err(error) => Err(error),
+        };
+        let (start, end) = trim_db.map_or((0, samples.len()), |db| trim(samples, db));
+        if end - start <= longest {
+            return window(samples);
+        }
+        let voiced = &samples[start..end];
+        let last = voiced.len() - longest;
+        let steps = (last as f64 / (longest as f64 * STEP)).ceil() as usize;
+        let mut sums = [0.0; Emotion::COUNT];
+        let mut labels = None;
+        for step in 0..=steps {
+            let Some(scores) = window(&voiced[last * step / steps..][..longest])? else { continue };
+            scores.iter().for_each(|(emotion, score)| sums[emotion.index()] += score);
+            labels = Some(scores);
+        }
+        let Some(labels) = labels else { return Ok(None) };
+        let mut weights = [(Emotion::Angry, 0.0); Emotion::COUNT];
+        let mut count = 0;
+        for (weight, (emotion, _)) in weights.iter_mut().zip(labels.iter()) {
+            *weight = (emotion, sums[emotion.index()]);
+            count += 1;
+        }
+        Scores::from_weights(&weights[..count]).map(Some)
+    }
+}
