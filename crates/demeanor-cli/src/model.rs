@@ -42,6 +42,15 @@ pub fn named_bytes(path: &Path) -> anyhow::Result<Cow<'static, [u8]>> {
         return Ok(Cow::Borrowed(model.bytes));
     }
     let cannot = || format!("cannot read the model file {}", path.display());
+    if !path.exists() {
+        let names: Vec<_> = demeanor_models::all().iter().map(|m| m.name).collect();
+        bail!(
+            "{}: no such file, and no built-in model of that name ({}); older models, and those of the runs of a protocol, \
+             are files of the repository, in crates/demeanor-models",
+            path.display(),
+            names.join(", ")
+        );
+    }
     if path.is_dir() {
         bail!("{} is a folder; name the model file in it", path.display());
     }

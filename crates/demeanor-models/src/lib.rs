@@ -1,12 +1,22 @@
-//! The built-in models. Each has a folder of its own with a card, metrics and the recipe that made it.
+//! The built-in models of `demeanor`. Each has a folder of its own with a card, metrics and the recipe that made it.
 //!
-//! A released folder is never edited: a new model is a new folder, and a new line in [`all`].
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bytes = demeanor_models::face().ok_or("built without the feature `face`")?;
+//! let model = demeanor::FaceModel::load(bytes)?;
+//! assert!(model.header().licence.contains("FER-2013"));
+//! # Ok(()) }
+//! ```
+//!
+//! Weights have licences of their own, which come from the data that they were trained on: the header of each model file says
+//! it, and LICENSE.md. Without the feature `speech` no weights trained on RAVDESS (CC BY-NC-SA 4.0: no commercial use) are
+//! built in.
+//!
+//! A released folder is never edited: a new model is a new folder, and a new line among those of [`all`]. Older models, and
+//! those of the runs of a protocol, are folders of the repository beside these; they are loaded as files.
 
+#![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)
-)]
 
 /// What a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,20 +75,19 @@ macro_rules! built_in {
     };
 }
 
+// A static, so that the bytes of each model are in a program once.
+static ALL: &[BuiltIn] = &[
+    #[cfg(feature = "face")]
+    built_in!(Face, "face-v2"),
+    #[cfg(feature = "speech")]
+    built_in!(Speech, "speech-v2"),
+    #[cfg(feature = "speech")]
+    built_in!(Speech, "speech-v2-stream", true),
+];
+
 /// The models that are built in: of each sense the oldest first.
 pub fn all() -> &'static [BuiltIn] {
-    &[
-        #[cfg(feature = "face")]
-        built_in!(Face, "face-v1"),
-        #[cfg(feature = "face")]
-        built_in!(Face, "face-v2"),
-        #[cfg(feature = "speech")]
-        built_in!(Speech, "speech-v1"),
-        #[cfg(feature = "speech")]
-        built_in!(Speech, "speech-v2"),
-        #[cfg(feature = "speech")]
-        built_in!(Speech, "speech-v2-stream", true),
-    ]
+    ALL
 }
 
 /// The newest built-in model of a sense that reads a whole: a picture, an utterance.

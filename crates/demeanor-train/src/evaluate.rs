@@ -360,8 +360,10 @@ pub fn run_models(base: &Path, protocol: Protocol) -> Result<Vec<Vec<u8>>> {
                 Error::new(
                     ErrorKind::File,
                     format!(
-                        "the model of run {run} of the {protocol} protocol cannot be read ({e}): expected {} or {}; the \
-                         models of all runs are made by training the recipe on each run",
+                        "the model of run {run} of the {protocol} protocol cannot be read ({e}): expected {} or {}. The \
+                         models of the runs are not in the program: those of the released models are in its repository, in \
+                         crates/demeanor-models/NAME, others are made by training the recipe on each run; name their \
+                         folder with --models DIR",
                         flat.display(),
                         nested.display()
                     ),

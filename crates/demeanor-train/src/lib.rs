@@ -1,13 +1,13 @@
 //! The only code that sees labels: data sets, splits, augmentation, losses, training, metrics and reports.
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr))]
 
 pub mod data;
 
 pub mod augment;
 
 pub mod recipe;
+pub mod recipes;
 
 #[cfg(feature = "burn")]
 pub mod burn_engine;

@@ -90,7 +90,7 @@ fn speech_agrees(recipe: &SpeechRecipe, is_standardised: bool, seconds: &[f32]) 
 
 #[test]
 fn every_recipe_trains_on_what_use_prepares() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
     if !folder.is_dir() {
         eprintln!("skipped: the recipes of the repository, because {} is absent", folder.display());
         return;
@@ -135,19 +135,17 @@ fn a_recipe_of_another_rate_has_its_own_frames() {
 }
 
 fn layouts() -> impl Strategy<Value = PixelLayout> {
-    prop_oneof![
-        Just(PixelLayout::Grey8),
-        Just(PixelLayout::Rgb8),
-        Just(PixelLayout::Bgr8),
-        Just(PixelLayout::Rgba8)
-    ]
+    prop_oneof![Just(PixelLayout::Grey8), Just(PixelLayout::Rgb8), Just(PixelLayout::Bgr8), Just(PixelLayout::Rgba8)]
 }
 
 fn speech_recipes() -> impl Strategy<Value = SpeechRecipe> {
     let features = prop_oneof![
         (1usize..70, 1e-8f32..1e-2).prop_map(|(bands, floor)| Features::LogMel { bands, floor }),
-        (13usize..60, 1usize..14, 0usize..3)
-            .prop_map(|(bands, coefficients, deltas)| Features::Mfcc { bands, coefficients, deltas }),
+        (13usize..60, 1usize..14, 0usize..3).prop_map(|(bands, coefficients, deltas)| Features::Mfcc {
+            bands,
+            coefficients,
+            deltas
+        }),
     ];
     let level = prop_oneof![Just(Level::Keep), Just(Level::Peak), Just(Level::Rms)];
     let rate = prop::sample::select(vec![1_000, 8_000, 11_025, 16_000, 22_050, 44_100, 48_000]);

@@ -6,10 +6,6 @@
 //! The modules stand in the order in which data flows.
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)
-)]
 
 pub mod emotion;
 pub mod input;

@@ -16,9 +16,9 @@ use crate::session::{Inbox, Session};
 use crate::terminal::{self, Outcome};
 
 /// The portrait of the astronaut Eileen Collins, NASA, in the public domain.
-const PORTRAIT: &[u8] = include_bytes!("../../../../testdata/portrait.png");
+const PORTRAIT: &[u8] = include_bytes!("../../sample/portrait.png");
 /// A voice made by espeak-ng: 16 kHz, mono, 16 bit.
-const VOICE: &[u8] = include_bytes!("../../../../testdata/demo-voice.wav");
+const VOICE: &[u8] = include_bytes!("../../sample/voice.wav");
 
 const WIDTH: usize = 640;
 const HEIGHT: usize = 480;

@@ -84,7 +84,7 @@ struct Speech {
     protocol: Protocol,
     /// The models of the runs: BASE/fold0/model.safetensors or BASE-fold0.safetensors and so on (random0 for the random
     /// protocol); or one model file, which reads every clip and must not have been trained on any
-    #[arg(long, value_name = "BASE|FILE", default_value = SPEECH_RUNS)]
+    #[arg(long, visible_alias = "models", value_name = "BASE|FILE", default_value = SPEECH_RUNS)]
     model: PathBuf,
     /// Add noise to each clip, so many dB under it
     #[arg(long, value_name = "SNR_DB", allow_negative_numbers = true, value_parser = decibels)]
@@ -123,7 +123,7 @@ struct Fusion {
     #[arg(long, value_name = "FILE")]
     face_model: Option<PathBuf>,
     /// The speech models of the five speaker folds, as in `eval speech`
-    #[arg(long, value_name = "BASE", default_value = SPEECH_RUNS)]
+    #[arg(long, visible_alias = "models", value_name = "BASE", default_value = SPEECH_RUNS)]
     speech_models: PathBuf,
     /// Seed of the pairing
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -144,7 +144,7 @@ struct Baseline {
     #[arg(value_name = "RECORDINGS")]
     recordings: PathBuf,
     /// The speech models of the five speaker folds, as in `eval speech`
-    #[arg(long, value_name = "BASE", default_value = SPEECH_RUNS)]
+    #[arg(long, visible_alias = "models", value_name = "BASE", default_value = SPEECH_RUNS)]
     model: PathBuf,
     /// How strongly scores are corrected, 0 to 1
     #[arg(long, value_name = "PART", default_value_t = 1.0, value_parser = part)]

@@ -15,6 +15,7 @@ use demeanor_train::data::splits::{Protocol, RUNS};
 use demeanor_train::folds;
 use demeanor_train::produce::{self, Course, Device, Lesson, MODEL, Which};
 use demeanor_train::recipe::{Recipe, Sense};
+use demeanor_train::recipes;
 use demeanor_train::trainer::Progress;
 
 use crate::terminal::{Outcome, note};
@@ -43,8 +44,8 @@ enum Task {
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// The training recipe (TOML); see recipes/
-    #[arg(long, value_name = "FILE")]
+    /// The training recipe: a file (TOML), or the name of one that is in the program, such as face-v2; a wrong name lists all
+    #[arg(long, value_name = "NAME|FILE")]
     recipe: PathBuf,
     /// The data set: a file or folder
     #[arg(long, value_name = "DIR")]
@@ -186,7 +187,12 @@ impl<'a> Session<'a> {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("threads cannot be started")?;
         }
         let path = &args.recipe;
-        let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let text = match path.to_str().and_then(recipes::named).filter(|_| !path.exists()) {
+            Some(text) => text.to_owned(),
+            None => fs::read_to_string(path).with_context(|| {
+                format!("{} cannot be read, and is no recipe of the program ({})", path.display(), recipes::names())
+            })?,
+        };
         let written = Recipe::parse(&text).with_context(|| path.display().to_string())?;
         let mut recipe = written.clone();
         produce::expect(&recipe, sense)?;

@@ -46,10 +46,10 @@ fn batch(count: usize, [channels, height, width]: [usize; 3], widths: Vec<usize>
 type Case = (&'static str, Vec<Layer>, [usize; 3], Vec<usize>);
 
 fn networks() -> Vec<Case> {
-    let paper_face = Recipe::parse(include_str!("../../../../recipes/face-paper.toml")).unwrap().network;
-    let v1_face = Recipe::parse(include_str!("../../../../recipes/face-v1.toml")).unwrap().network;
-    let paper_speech = Recipe::parse(include_str!("../../../../recipes/speech-paper.toml")).unwrap().network;
-    let v1_speech = Recipe::parse(include_str!("../../../../recipes/speech-v1.toml")).unwrap().network;
+    let paper_face = Recipe::parse(include_str!("../../recipes/face-paper.toml")).unwrap().network;
+    let v1_face = Recipe::parse(include_str!("../../recipes/face-v1.toml")).unwrap().network;
+    let paper_speech = Recipe::parse(include_str!("../../recipes/speech-paper.toml")).unwrap().network;
+    let v1_speech = Recipe::parse(include_str!("../../recipes/speech-v1.toml")).unwrap().network;
     let residual = vec![
         Layer::Conv(Conv { norm: Norm::None, pool: Some([2, 2]), ..conv(8, [5, 3], [1, 1]) }),
         Layer::Residual {
