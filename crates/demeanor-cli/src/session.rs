@@ -411,7 +411,7 @@ impl Worker {
             Stage::Found => found = Instant::now(),
             Stage::Read => read = Instant::now(),
         })?;
-        let estimate = self.pipeline.estimate()?;
+        let estimate = self.pipeline.estimate();
         let end = Instant::now();
         self.report.found |= estimate.faces.iter().any(|f| f.scores.is_some());
         self.report.read += 1;
@@ -424,7 +424,7 @@ impl Worker {
 
     /// Lines of JSON, and readable ones.
     fn write(&mut self, picture: Option<&Waiting>) -> Result<()> {
-        let estimate = self.pipeline.estimate()?;
+        let estimate = self.pipeline.estimate();
         // of the newest that was seen or heard, so that the times of lines never go back
         let time = estimate.time;
         let line = Line::new(&estimate, time, picture.map(|_| self.report.read), 1.0, self.min_score);
@@ -450,7 +450,7 @@ impl Worker {
     }
 
     fn show(&mut self, picture: Option<&Waiting>) -> Result<()> {
-        let estimate = self.pipeline.estimate()?;
+        let estimate = self.pipeline.estimate();
         if let Some(fused) = estimate.fused
             && self.minute.back().is_none_or(|(last, _)| estimate.time >= *last + Duration::from_millis(200))
         {

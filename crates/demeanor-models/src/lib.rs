@@ -2,8 +2,7 @@
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let bytes = demeanor_models::face().ok_or("built without the feature `face`")?;
-//! let model = demeanor::FaceModel::load(bytes)?;
+//! let model = demeanor::FaceModel::load(demeanor_models::FACE)?;
 //! assert!(model.header().licence.contains("FER-2013"));
 //! # Ok(()) }
 //! ```
@@ -96,11 +95,19 @@ pub fn newest(sense: Sense) -> Option<&'static BuiltIn> {
 }
 
 /// The file of the newest built-in face model.
+#[cfg(feature = "face")]
+pub static FACE: &[u8] = ALL[0].bytes;
+
+/// The file of the newest built-in speech model.
+#[cfg(feature = "speech")]
+pub static SPEECH: &[u8] = ALL[cfg!(feature = "face") as usize].bytes;
+
+/// The file of the newest built-in face model, where one is built in.
 pub fn face() -> Option<&'static [u8]> {
     newest(Sense::Face).map(|m| m.bytes)
 }
 
-/// The file of the newest built-in speech model.
+/// The file of the newest built-in speech model, where one is built in.
 pub fn speech() -> Option<&'static [u8]> {
     newest(Sense::Speech).map(|m| m.bytes)
 }
@@ -108,4 +115,18 @@ pub fn speech() -> Option<&'static [u8]> {
 /// The built-in model of this name.
 pub fn named(name: &str) -> Option<&'static BuiltIn> {
     all().iter().find(|m| m.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_models_are_named() {
+        #[cfg(feature = "face")]
+        assert!(std::ptr::eq(FACE, face().unwrap()));
+        #[cfg(feature = "speech")]
+        assert!(std::ptr::eq(SPEECH, speech().unwrap()));
+        assert!(all().iter().all(|model| named(model.name).is_some_and(|m| std::ptr::eq(m, model))));
+    }
 }

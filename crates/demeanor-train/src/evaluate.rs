@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use demeanor::face::net::FaceModel;
-use demeanor::face::prepare::FacePreparer;
+use demeanor::face::read::FaceReader;
 use demeanor::model::{self, Header, InputRecipe};
 use demeanor::nn::Precision;
 use demeanor::speech::net::SpeechModel;
@@ -79,8 +79,7 @@ pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &
     let parts = indices
         .par_chunks(piece)
         .map(|part| {
-            let mut model = FaceModel::load_as(model, precision)?;
-            let mut preparer = FacePreparer::new(model.recipe())?;
+            let mut reader = FaceReader::new(FaceModel::load_as(model, precision)?)?;
             part.iter()
                 .map(|&i| {
                     let picture = set.pictures.get(i).ok_or_else(|| {
@@ -89,7 +88,7 @@ pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &
                             format!("there is no picture {i} in a set of {}", set.pictures.len()),
                         )
                     })?;
-                    model.read(preparer.prepare(&picture.pixels.picture()?.frame(), None)?)
+                    reader.read_whole(&picture.pixels.picture()?.frame())
                 })
                 .collect::<Result<Vec<Scores>>>()
         })

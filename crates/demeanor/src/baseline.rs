@@ -5,7 +5,6 @@
 //! emotion that the resting face already shows must be shown more than that to count.
 
 use crate::emotion::{Emotion, Scores};
-use crate::error::Result;
 
 /// What neutral (and calm, where it is a label) gets together when a person at rest is read well.
 const RESTING_NEUTRAL: f32 = 0.7;
@@ -42,10 +41,7 @@ impl Baseline {
     /// The scores corrected by a baseline of mixed expressions rather than of rest: over a while a person shows each
     /// emotion about as often as the others, so what their mean has too much of is taken off and what it has too little of
     /// is added. `strength` as in [`Baseline::correct`].
-    ///
-    /// # Errors
-    /// As [`Baseline::correct`].
-    pub fn level(&self, scores: &Scores, strength: f32) -> Result<Scores> {
+    pub fn level(&self, scores: &Scores, strength: f32) -> Scores {
         let even = 1.0 / scores.iter().count() as f32;
         self.scaled(scores, strength, |emotion| even / self.mean(emotion).max(FLOOR))
     }
@@ -57,10 +53,7 @@ impl Baseline {
 
     /// The scores corrected; `strength` 0 leaves them as they are, 1 takes off the whole departure. Without anything learnt
     /// they stay as they are.
-    ///
-    /// # Errors
-    /// None with scores that sum to 1, as all [`Scores`] do.
-    pub fn correct(&self, scores: &Scores, strength: f32) -> Result<Scores> {
+    pub fn correct(&self, scores: &Scores, strength: f32) -> Scores {
         let is_rest = |e: Emotion| matches!(e, Emotion::Neutral | Emotion::Calm);
         let rest: f32 = scores.iter().map(|(e, _)| if is_rest(e) { self.mean(e) } else { 0.0 }).sum();
         let others = scores.iter().filter(|&(e, _)| !is_rest(e)).count().max(1) as f32;
@@ -85,9 +78,9 @@ impl Baseline {
 
     /// The scores, each times the factor of its emotion to the power of `strength`; emotions that were not learnt, and all
     /// where nothing was, stay as they are.
-    fn scaled(&self, scores: &Scores, strength: f32, factor: impl Fn(Emotion) -> f32) -> Result<Scores> {
+    fn scaled(&self, scores: &Scores, strength: f32, factor: impl Fn(Emotion) -> f32) -> Scores {
         if self.count == 0 {
-            return Ok(*scores);
+            return *scores;
         }
         let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
         let mut count = 0;
@@ -96,7 +89,8 @@ impl Baseline {
             pairs[count] = (emotion, score * factor.clamp(1.0 / LIMIT, LIMIT).powf(strength.clamp(0.0, 1.0)));
             count += 1;
         }
-        Scores::from_weights(&pairs[..count])
+        // each score times a factor of more than 0
+        Scores::from_weights(&pairs[..count]).unwrap_or(*scores)
     }
 }
 
@@ -121,14 +115,14 @@ mod tests {
         for _ in 0..30 {
             baseline.learn(&resting);
         }
-        let corrected = baseline.correct(&resting, 1.0).unwrap();
+        let corrected = baseline.correct(&resting, 1.0);
         assert_eq!(corrected.top().0, Emotion::Neutral);
         assert!(corrected.of(Emotion::Sad) < 0.15, "{}", corrected.of(Emotion::Sad));
         // a smile is still a smile, and much sadness still sad
         let smile = scores(&[(Emotion::Happy, 0.8), (Emotion::Sad, 0.1)]);
-        assert_eq!(baseline.correct(&smile, 1.0).unwrap().top().0, Emotion::Happy);
+        assert_eq!(baseline.correct(&smile, 1.0).top().0, Emotion::Happy);
         let very_sad = scores(&[(Emotion::Sad, 0.95), (Emotion::Neutral, 0.01)]);
-        assert_eq!(baseline.correct(&very_sad, 1.0).unwrap().top().0, Emotion::Sad);
+        assert_eq!(baseline.correct(&very_sad, 1.0).top().0, Emotion::Sad);
     }
 
     #[test]
@@ -137,7 +131,7 @@ mod tests {
         let mut baseline = Baseline::new();
         baseline.learn(&resting);
         for other in [resting, scores(&[(Emotion::Sad, 0.5)]), scores(&[(Emotion::Happy, 0.9)])] {
-            let out = baseline.correct(&other, 1.0).unwrap();
+            let out = baseline.correct(&other, 1.0);
             for e in Emotion::FER {
                 assert!((out.of(e) - other.of(e)).abs() < 0.02, "{e}");
             }
@@ -151,14 +145,14 @@ mod tests {
         baseline.learn(&scores(&[(Emotion::Sad, 0.5), (Emotion::Happy, 0.2)]));
         let now = scores(&[(Emotion::Sad, 0.4), (Emotion::Happy, 0.3)]);
         assert_eq!(now.top().0, Emotion::Sad);
-        assert_eq!(baseline.level(&now, 1.0).unwrap().top().0, Emotion::Happy);
-        assert_eq!(baseline.level(&now, 0.0).unwrap().top().0, Emotion::Sad);
+        assert_eq!(baseline.level(&now, 1.0).top().0, Emotion::Happy);
+        assert_eq!(baseline.level(&now, 0.0).top().0, Emotion::Sad);
     }
 
     #[test]
     fn nothing_learnt_corrects_nothing() {
         let any = scores(&[(Emotion::Fear, 0.4)]);
-        assert_eq!(Baseline::new().correct(&any, 1.0).unwrap(), any);
+        assert_eq!(Baseline::new().correct(&any, 1.0), any);
     }
 
     proptest! {
@@ -171,9 +165,9 @@ mod tests {
             let mut baseline = Baseline::new();
             baseline.learn(&of(rest));
             let now = of(now);
-            let out = baseline.correct(&now, strength).unwrap();
+            let out = baseline.correct(&now, strength);
             prop_assert!((out.iter().map(|(_, s)| s).sum::<f32>() - 1.0).abs() < 1e-5);
-            let same = baseline.correct(&now, 0.0).unwrap();
+            let same = baseline.correct(&now, 0.0);
             for e in Emotion::FER {
                 prop_assert!((same.of(e) - now.of(e)).abs() < 1e-5);
                 // what the resting face shows too much of never grows beside neutral

@@ -1,10 +1,4 @@
-//! Reads the emotion that a face and a voice express: pixels and samples in, estimates out.
-//!
-//! The library opens no device and no file, reads no clock and downloads nothing: time and random seeds are arguments,
-//! so a recorded film gives exactly the estimates that the live camera gave.
-//!
-//! The modules stand in the order in which data flows.
-
+#![doc = include_str!("../README.md")]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 pub mod emotion;
@@ -28,9 +22,13 @@ pub mod training;
 
 pub use emotion::{Emotion, Reading, Scores};
 pub use error::{Error, ErrorKind, Result};
+pub use face::net::FaceModel;
+pub use face::read::{Face, FaceReader};
+pub use face::watch::FaceEstimate;
+pub use fuse::Fused;
 pub use input::{Audio, Frame, Hz, Picture, PixelLayout, Region};
-
-/// The example of the README is compiled with the tests of the documentation.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-pub struct Readme;
+pub use nn::Precision;
+pub use pipeline::{Estimate, Pipeline, PipelineBuilder, Settings};
+pub use speech::listen::{Utterance, VoiceEstimate};
+pub use speech::net::SpeechModel;
+pub use speech::read::SpeechReader;

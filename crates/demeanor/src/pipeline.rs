@@ -1,24 +1,5 @@
 //! See, hear, estimate: frames and sound in, what a face and a voice read as out.
 //!
-//! ```
-//! use std::time::Duration;
-//! use demeanor::{Audio, Frame, Hz, PixelLayout, pipeline::{Pipeline, Settings}};
-//!
-//! # fn models() -> demeanor::Result<(Option<demeanor::face::net::FaceModel>, Option<demeanor::speech::net::SpeechModel>)> { Ok((None, None)) }
-//! # fn main() -> demeanor::Result<()> {
-//! let (face_model, speech_model) = models()?;
-//! let mut pipeline = Pipeline::new(face_model, speech_model, Settings::default())?;
-//! let (pixels, samples) = (vec![0; 640 * 480 * 3], vec![0.0; 1600]);
-//! let time = Duration::from_millis(33);
-//! pipeline.see(&Frame::new(&pixels, 640, 480, PixelLayout::Rgb8)?, time)?;
-//! pipeline.hear(&Audio::new(&samples, 1, Hz(16_000))?, time)?;
-//! let estimate = pipeline.estimate()?;
-//! for face in estimate.faces {
-//!     println!("face {} reads as {:?}", face.id, face.scores.map(|s| s.top()));
-//! }
-//! # Ok(()) }
-//! ```
-//!
 //! The pipeline is deterministic: the same frames and samples with the same times give the same estimates, however fast they
 //! come and however the sound is cut into pieces. Seeing a frame allocates nothing once as many faces as are in view have
 //! been seen.
@@ -61,6 +42,45 @@ pub struct Estimate<'a> {
     pub fused: Option<Fused>,
 }
 
+/// What a [`Pipeline`] is built of: a model for each sense that it shall have, and settings.
+#[derive(Debug, Default)]
+pub struct PipelineBuilder {
+    face: Option<FaceModel>,
+    speech: Option<SpeechModel>,
+    settings: Settings,
+}
+
+impl PipelineBuilder {
+    /// Reads faces with this model.
+    #[must_use]
+    pub fn face(mut self, model: FaceModel) -> Self {
+        self.face = Some(model);
+        self
+    }
+
+    /// Reads voices with this model.
+    #[must_use]
+    pub fn speech(mut self, model: SpeechModel) -> Self {
+        self.speech = Some(model);
+        self
+    }
+
+    /// Works as these settings say.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The pipeline.
+    ///
+    /// # Errors
+    /// [`Setting`](crate::ErrorKind::Setting) when a setting is out of its range.
+    pub fn build(self) -> Result<Pipeline> {
+        Pipeline::new(self.face, self.speech, self.settings)
+    }
+}
+
 /// Sees frames, hears sound, and estimates.
 pub struct Pipeline {
     settings: Settings,
@@ -72,6 +92,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// A pipeline to be built: `Pipeline::builder().face(model).build()`.
+    pub fn builder() -> PipelineBuilder {
+        PipelineBuilder::default()
+    }
+
     /// A pipeline with the models for the senses that it shall have.
     ///
     /// # Errors
@@ -162,10 +187,7 @@ impl Pipeline {
     }
 
     /// What is estimated now.
-    ///
-    /// # Errors
-    /// None with settings that [`Pipeline::new`] took.
-    pub fn estimate(&self) -> Result<Estimate<'_>> {
+    pub fn estimate(&self) -> Estimate<'_> {
         let voice = self.listener.as_ref().and_then(Listener::voice);
         let face = self.face.map(|(_, scores, seen, quality)| Evidence {
             scores,
@@ -179,8 +201,9 @@ impl Pipeline {
                 quality: v.quality.clamp(0.0, 1.0),
             })
         });
-        let fused = fuse(face.as_ref(), speech.as_ref(), &self.settings.fuse)?;
-        Ok(Estimate { time: self.time, faces: self.faces(), voice, fused })
+        // settings out of their range were refused when the pipeline was made
+        let fused = fuse(face.as_ref(), speech.as_ref(), &self.settings.fuse).unwrap_or_default();
+        Estimate { time: self.time, faces: self.faces(), voice, fused }
     }
 
     /// What is seen and heard from `from` until `until` is the new baseline.

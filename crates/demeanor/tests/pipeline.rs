@@ -88,7 +88,7 @@ fn a_face_is_found_followed_and_read() {
         let data = scene(&face, &[(40 + 2 * i as usize, 90), (380, 120)]);
         p.see(&Frame::new(&data, WIDTH, HEIGHT, PixelLayout::Grey8).expect("a frame"), time(i)).expect("seen");
     }
-    let estimate = p.estimate().expect("estimated");
+    let estimate = p.estimate();
     assert_eq!(estimate.faces.iter().map(|f| f.id).collect::<Vec<_>>(), [1, 2]);
     for face in estimate.faces {
         let scores = face.scores.expect("read");
@@ -110,7 +110,7 @@ fn seeing_a_frame_allocates_nothing_after_warm_up() {
         let frame = Frame::new(at(i), WIDTH, HEIGHT, PixelLayout::Grey8).expect("a frame");
         let before = ALLOCATIONS.get();
         p.see(&frame, time(i)).expect("seen");
-        let faces = p.estimate().expect("estimated").faces.len();
+        let faces = p.estimate().faces.len();
         (ALLOCATIONS.get() - before, faces)
     };
     for i in 0..90 {
@@ -138,7 +138,7 @@ fn what_is_heard_does_not_depend_on_how_it_is_cut() {
         }
         p.end_of_sound().expect("ended");
         utterances.extend(p.utterances());
-        (utterances, p.estimate().expect("estimated").voice)
+        (utterances, p.estimate().voice)
     };
     let whole = run(samples.len());
     assert!(!whole.0.is_empty() && whole.1.expect("a voice").scores.is_some());
@@ -163,7 +163,7 @@ fn the_same_film_gives_the_same_estimates() {
             p.hear(&Audio::new(part, 1, rate).expect("sound"), time(i)).expect("heard");
             let data = scene(&face, &[(100, 100)]);
             p.see(&Frame::new(&data, WIDTH, HEIGHT, PixelLayout::Grey8).expect("a frame"), time(i)).expect("seen");
-            let e = p.estimate().expect("estimated");
+            let e = p.estimate();
             all.push(format!("{e:?}"));
         }
         all
@@ -182,15 +182,15 @@ fn a_missing_sense_is_no_error() {
     let mut none = Pipeline::new(None, None, Settings::default()).expect("no models");
     none.see(&frame, time(0)).expect("seen");
     none.hear(&sound, time(0)).expect("heard");
-    let estimate = none.estimate().expect("estimated");
+    let estimate = none.estimate();
     assert!(estimate.faces.is_empty() && estimate.voice.is_none() && estimate.fused.is_none());
 
     let mut both = pipeline(Settings::default());
-    assert!(both.estimate().expect("estimated").fused.is_none());
+    assert!(both.estimate().fused.is_none());
     both.see(&frame, time(1)).expect("seen");
     assert_eq!(both.see(&frame, time(0)).expect_err("time went back").kind(), ErrorKind::Setting);
     both.hear(&sound, time(0)).expect("heard");
-    let voice = both.estimate().expect("estimated").voice.expect("a voice is listened to");
+    let voice = both.estimate().voice.expect("a voice is listened to");
     assert!(!voice.is_speaking && voice.scores.is_none() && voice.level_db < -80.0);
     let bad = [f32::NAN; 16];
     let bad = Audio::new(&bad, 1, Hz(16_000)).expect("sound");

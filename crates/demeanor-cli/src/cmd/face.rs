@@ -5,10 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use demeanor::face::detect::{DetectSettings, Detector};
-use demeanor::face::net::FaceModel;
-use demeanor::face::prepare::FacePreparer;
-use demeanor::{Picture, Reading, Region, Scores};
+use demeanor::{FaceReader, Picture, Reading, Region, Scores};
 use demeanor_media::picture::{self, EXTENSIONS};
 use serde::Serialize;
 
@@ -80,7 +77,7 @@ struct Face {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let mut reader = FaceReader::new(&args)?;
+    let mut reader = Reader::new(&args)?;
     let mut annotator = args.annotate.as_deref().map(Annotator::new).transpose()?;
     let mut out = terminal::out();
     let coloured = terminal::coloured();
@@ -121,50 +118,36 @@ fn read(source: &Source) -> anyhow::Result<Picture> {
     })
 }
 
-/// Detector and model, with room for one face.
-struct FaceReader {
-    detector: Option<Detector>,
-    min_face: Option<u32>,
+/// What reads faces, and from which score on it is believed.
+struct Reader {
+    faces: FaceReader,
+    whole: bool,
     min_score: f32,
-    model: FaceModel,
-    preparer: FacePreparer,
-    regions: Vec<Region>,
 }
 
-impl FaceReader {
+impl Reader {
     fn new(args: &Args) -> anyhow::Result<Self> {
-        let model = crate::model::face(args.model.as_deref())?;
-        Ok(FaceReader {
-            detector: if args.whole { None } else { Some(Detector::frontal()?) },
-            min_face: args.min_face,
-            min_score: args.min_score,
-            preparer: FacePreparer::new(model.recipe())?,
-            model,
-            regions: Vec::new(),
-        })
+        let reader = FaceReader::new(crate::model::face(args.model.as_deref())?)?;
+        let faces = match args.min_face {
+            Some(pixels) => reader.with_min_face(pixels),
+            None => reader,
+        };
+        Ok(Reader { faces, whole: args.whole, min_score: args.min_score })
     }
 
     /// The faces of a picture, the largest first.
     fn read(&mut self, picture: &Picture) -> anyhow::Result<Vec<Face>> {
         let frame = picture.frame();
-        let whole = self.detector.is_none();
-        if let Some(detector) = &mut self.detector {
-            let shorter = frame.width().min(frame.height()) as u32;
-            let min_face_px = self.min_face.unwrap_or((shorter / 40).max(30));
-            let settings = DetectSettings { min_face_px, ..DetectSettings::default() };
-            detector.detect(&frame, &settings, &mut self.regions)?;
-            self.regions.sort_by(|a, b| (b.width * b.height).total_cmp(&(a.width * a.height)));
+        let found = if self.whole {
+            vec![demeanor::Face { region: Region::whole(&frame), scores: self.faces.read_whole(&frame)? }]
         } else {
-            self.regions.clear();
-            self.regions.push(Region::whole(&frame));
-        }
-        let mut faces = Vec::with_capacity(self.regions.len());
-        for &region in &self.regions {
-            let input = self.preparer.prepare(&frame, if whole { None } else { Some(&region) })?;
-            let scores = self.model.read(input)?;
-            faces.push(Face { region, emotion: scores.reading(self.min_score), score: scores.top().1, scores });
-        }
-        Ok(faces)
+            self.faces.read(&frame)?
+        };
+        let face = |demeanor::Face { region, scores }| {
+            let (emotion, (_, score)) = (scores.reading(self.min_score), scores.top());
+            Face { region, emotion, score, scores }
+        };
+        Ok(found.into_iter().map(face).collect())
     }
 }
 

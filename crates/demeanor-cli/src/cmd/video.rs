@@ -112,7 +112,7 @@ pub fn run(args: Args) -> Result<Outcome> {
                     none => none.insert(Annotator::start(path, &film, &capture.about(), width, height)?),
                 };
                 let data =
-                    annotator.add(data, time, &reading.pipeline.estimate()?, reading.scale, args.senses.min_score)?;
+                    annotator.add(data, time, &reading.pipeline.estimate(), reading.scale, args.senses.min_score)?;
                 if let Some(data) = data {
                     capture.recycle(data);
                 }
@@ -345,7 +345,7 @@ impl Reading {
         })?;
         self.finding.add(found - start);
         self.reading.add(read - found);
-        let estimate = self.pipeline.estimate()?;
+        let estimate = self.pipeline.estimate();
         self.found |= estimate.faces.iter().any(|f| f.scores.is_some());
         self.ids = estimate.faces.iter().map(|f| f.id).fold(self.ids, u32::max);
         if let Some(output) = &mut outputs.json {
@@ -430,7 +430,7 @@ impl Reading {
     fn sound_line(&mut self, time: Duration, outputs: &mut Outputs) -> Result<()> {
         self.last_sound_line = Some(time);
         if let Some(output) = &mut outputs.json {
-            let line = Line::new(&self.pipeline.estimate()?, time, None, 1.0, self.min_score);
+            let line = Line::new(&self.pipeline.estimate(), time, None, 1.0, self.min_score);
             output.write(|w| write_json(w, &line))?;
         }
         Ok(())

@@ -11,4 +11,6 @@ pub mod view;
 pub mod net;
 pub(crate) mod network;
 
+pub mod read;
+
 pub mod watch;

@@ -287,7 +287,7 @@ impl Watcher {
                 if time >= from && time < until {
                     person.baseline.learn(&raw);
                 } else if time >= until && person.baseline.count() > 0 {
-                    scores = person.baseline.correct(&raw, self.settings.baseline_strength)?;
+                    scores = person.baseline.correct(&raw, self.settings.baseline_strength);
                     if !person.estimate.has_baseline {
                         // what was smoothed so far was not corrected
                         person.smoother.forget();
@@ -296,7 +296,7 @@ impl Watcher {
                 }
             }
             person.estimate.raw = Some(raw);
-            person.estimate.scores = Some(person.smoother.add(&scores, time)?);
+            person.estimate.scores = Some(person.smoother.add(&scores, time));
             person.estimate.read_at = time;
         }
         self.seen.clear();

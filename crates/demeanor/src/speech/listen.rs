@@ -107,7 +107,7 @@ impl Reader {
             self.baseline.learn(&raw);
         }
         let has_baseline = end >= until && self.baseline.count() > 0;
-        let scores = if has_baseline { self.baseline.correct(&raw, self.strength)? } else { raw };
+        let scores = if has_baseline { self.baseline.correct(&raw, self.strength) } else { raw };
         Ok(Some(Corrected { scores, has_baseline }))
     }
 }
@@ -330,7 +330,7 @@ fn take(
         smoother.forget();
         voice.has_baseline = true;
     }
-    voice.scores = Some(smoother.add(&read.scores, time)?);
+    voice.scores = Some(smoother.add(&read.scores, time));
     voice.read_at = voice.read_at.max(time);
     voice.quality = quality;
     Ok(())
