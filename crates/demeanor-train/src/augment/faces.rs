@@ -1,17 +1,17 @@
-//! Edits of the grey pictures of a [`FaceSet`](crate::data::faces::FaceSet), before `demeanor::face::prepare` sees them.
+//! Edits of the pictures of a [`FaceSet`](crate::data::faces::FaceSet), before `demeanor::face::prepare` sees them.
 
-use demeanor::{Error, ErrorKind, Result};
+use demeanor::{Error, ErrorKind, Frame, Result};
 use rand::{Rng, RngExt};
 use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
 
-use crate::data::pixels::{PIXELS, SIDE};
+use super::warp::Warp;
 
 /// What may be done to a training picture, and how strongly; all off by default.
 ///
 /// Amounts are drawn evenly from their ranges for each picture of each epoch, from a stream that depends on seed, epoch
-/// and place alone. Geometric edits are one bilinear warp; what it needs from outside the picture is the nearest edge
-/// pixel.
+/// and place alone. Geometric edits are one warp from the picture, whatever its size, to the size of the recipe; what it
+/// needs from outside the picture is the nearest edge pixel. The others follow at that size.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaceAugment {
@@ -70,6 +70,8 @@ pub enum Mix {
     Paste {
         /// Left, top, right and bottom edge; right and bottom are outside.
         rectangle: [usize; 4],
+        /// Side of the pictures.
+        side: usize,
     },
 }
 
@@ -78,14 +80,14 @@ impl Mix {
     pub fn keep(&self) -> f32 {
         match *self {
             Mix::Blend { keep } => keep,
-            Mix::Paste { rectangle: [left, top, right, bottom] } => {
-                1.0 - ((right - left) * (bottom - top)) as f32 / PIXELS as f32
+            Mix::Paste { rectangle: [left, top, right, bottom], side } => {
+                1.0 - ((right - left) * (bottom - top)) as f32 / (side * side) as f32
             }
         }
     }
 
     /// Changes a picture into its mix with another.
-    pub fn apply(&self, picture: &mut [u8; PIXELS], other: &[u8; PIXELS]) {
+    pub fn apply(&self, picture: &mut [u8], other: &[u8]) {
         match *self {
             Mix::Blend { keep } => {
                 let weight = (keep * 256.0).round() as u32;
@@ -93,9 +95,9 @@ impl Mix {
                     *p = ((u32::from(*p) * weight + u32::from(o) * (256 - weight) + 128) >> 8) as u8;
                 }
             }
-            Mix::Paste { rectangle: [left, top, right, bottom] } => {
+            Mix::Paste { rectangle: [left, top, right, bottom], side } => {
                 for y in top..bottom {
-                    let row = y * SIDE + left..y * SIDE + right;
+                    let row = y * side + left..y * side + right;
                     picture[row.clone()].copy_from_slice(&other[row]);
                 }
             }
@@ -147,45 +149,45 @@ impl FaceAugment {
         (self.mixup > 0.0 || self.cutmix > 0.0) && self.mix_chance != Some(0.0)
     }
 
-    /// Writes an edited copy of a 48x48 picture; drawn from `random` in a fixed order.
-    pub fn apply(&self, picture: &[u8; PIXELS], out: &mut [u8; PIXELS], random: &mut impl Rng) {
+    /// An edited picture as a grey square of `side` pixels; drawn from `random` in a fixed order.
+    ///
+    /// # Errors
+    /// Those of the library's preparation.
+    pub fn apply(&self, frame: &Frame<'_>, side: usize, random: &mut impl Rng) -> Result<Vec<u8>> {
         let flip = random.random::<f32>() < self.flip;
         let mut spread = |amount: f32| amount * (2.0 * random.random::<f32>() - 1.0);
         let angle = spread(self.rotate_deg).to_radians();
-        let shift = [spread(self.shift) * SIDE as f32, spread(self.shift) * SIDE as f32];
+        let shift = [spread(self.shift), spread(self.shift)];
         let scale = 1.0 + spread(self.scale);
         let (brightness, contrast, gamma) = (spread(self.brightness), 1.0 + spread(self.contrast), spread(1.0));
-        if flip || angle != 0.0 || shift != [0.0; 2] || scale != 1.0 {
-            warp(picture, out, flip, angle, shift, scale);
-        } else {
-            *out = *picture;
-        }
+        let mut out = Warp { flip, angle, shift, scale }.square(frame, side)?;
         if self.brightness > 0.0 || self.contrast > 0.0 || self.gamma > 0.0 {
-            light(out, brightness, contrast, (1.0 + self.gamma).powf(gamma));
+            light(&mut out, brightness, contrast, (1.0 + self.gamma).powf(gamma));
         }
         if random.random::<f32>() < self.blur {
-            blur(out);
+            blur(&mut out, side);
         }
         let deviation = self.noise * random.random::<f32>();
         if deviation > 0.0 {
-            noise(out, deviation, random);
+            noise(&mut out, deviation, random);
         }
         if random.random::<f32>() < self.erase {
-            self.erase(out, random);
+            self.erase(&mut out, side, random);
         }
+        Ok(out)
     }
 
-    fn erase(&self, picture: &mut [u8; PIXELS], random: &mut impl Rng) {
+    fn erase(&self, picture: &mut [u8], whole: usize, random: &mut impl Rng) {
         let [least, most] = self.area();
-        let area = (least + (most - least) * random.random::<f32>()) * PIXELS as f32;
+        let area = (least + (most - least) * random.random::<f32>()) * picture.len() as f32;
         // Sides in a ratio of 1:3 to 3:1, evenly on a logarithmic scale.
         let ratio = 3.0_f32.powf(2.0 * random.random::<f32>() - 1.0);
-        let side = |length: f32| (length.round() as usize).clamp(1, SIDE);
+        let side = |length: f32| (length.round() as usize).clamp(1, whole);
         let (width, height) = (side((area * ratio).sqrt()), side((area / ratio).sqrt()));
-        let (left, top) = (random.random_range(0..=SIDE - width), random.random_range(0..=SIDE - height));
+        let (left, top) = (random.random_range(0..=whole - width), random.random_range(0..=whole - height));
         let fill = mean(picture).round() as u8;
         for y in top..top + height {
-            let row = &mut picture[y * SIDE + left..][..width];
+            let row = &mut picture[y * whole + left..][..width];
             match self.erase_fill {
                 Fill::Mean => row.fill(fill),
                 Fill::Noise => random.fill(row),
@@ -193,8 +195,8 @@ impl FaceAugment {
         }
     }
 
-    /// Draws whether and how a picture is mixed with another.
-    pub fn mix(&self, random: &mut impl Rng) -> Option<Mix> {
+    /// Draws whether and how a picture of `whole` pixels on each side is mixed with another.
+    pub fn mix(&self, whole: usize, random: &mut impl Rng) -> Option<Mix> {
         if !self.mixes() || random.random::<f32>() >= self.mix_chance.unwrap_or(1.0) {
             return None;
         }
@@ -208,58 +210,23 @@ impl FaceAugment {
             return Some(Mix::Blend { keep });
         }
         // A rectangle of the picture's shape around an even place, cut off at the edges.
-        let side = SIDE as f32 * (1.0 - keep).sqrt();
+        let side = whole as f32 * (1.0 - keep).sqrt();
         let mut edges = || {
-            let centre = random.random::<f32>() * SIDE as f32;
-            let edge = |v: f32| (v.round().max(0.0) as usize).min(SIDE);
+            let centre = random.random::<f32>() * whole as f32;
+            let edge = |v: f32| (v.round().max(0.0) as usize).min(whole);
             (edge(centre - side / 2.0), edge(centre + side / 2.0))
         };
         let ((left, right), (top, bottom)) = (edges(), edges());
-        Some(Mix::Paste { rectangle: [left, top, right, bottom] })
+        Some(Mix::Paste { rectangle: [left, top, right, bottom], side: whole })
     }
 }
 
-/// Mirrors, then rotates (counter-clockwise), scales and shifts around the centre; bilinear, the edge is repeated.
-fn warp(picture: &[u8; PIXELS], out: &mut [u8; PIXELS], flip: bool, angle: f32, shift: [f32; 2], scale: f32) {
-    const ONE: f32 = 65536.0;
-    const LAST: i32 = (SIDE as i32 - 1) << 16;
-    let centre = (SIDE as f32 - 1.0) / 2.0;
-    let (sin, cos) = angle.sin_cos();
-    let mirror = if flip { -1.0 } else { 1.0 };
-    // For each output pixel, its place in the picture: the inverse of what is done, in 1/65536 pixels.
-    let step_x = [mirror * cos / scale, sin / scale];
-    let step_y = [mirror * -sin / scale, cos / scale];
-    let begin = |axis: usize| {
-        let from = -centre - shift[0];
-        let down = -centre - shift[1];
-        centre + from * step_x[axis] + down * step_y[axis]
-    };
-    let fixed = |v: f32| (v * ONE).round() as i32;
-    let (dx, dy) = ([fixed(step_x[0]), fixed(step_x[1])], [step_y[0] * ONE, step_y[1] * ONE]);
-    let origin = [begin(0) * ONE, begin(1) * ONE];
-    for (y, row) in out.chunks_exact_mut(SIDE).enumerate() {
-        let mut at = [(origin[0] + y as f32 * dy[0]).round() as i32, (origin[1] + y as f32 * dy[1]).round() as i32];
-        for pixel in row {
-            let (sx, sy) = (at[0].clamp(0, LAST), at[1].clamp(0, LAST));
-            // The last column reads itself with weight 1 as the right neighbour of the one before.
-            let (x, y) = ((sx >> 16).min(SIDE as i32 - 2), (sy >> 16).min(SIDE as i32 - 2));
-            let (fx, fy) = (((sx - (x << 16)) >> 8) as u32, ((sy - (y << 16)) >> 8) as u32);
-            let place = y as usize * SIDE + x as usize;
-            let [above, below] =
-                [place, place + SIDE].map(|p| u32::from(picture[p]) * (256 - fx) + u32::from(picture[p + 1]) * fx);
-            *pixel = ((above * (256 - fy) + below * fy + (1 << 15)) >> 16) as u8;
-            at[0] = at[0].wrapping_add(dx[0]);
-            at[1] = at[1].wrapping_add(dx[1]);
-        }
-    }
-}
-
-fn mean(picture: &[u8; PIXELS]) -> f32 {
-    picture.iter().map(|&p| u32::from(p)).sum::<u32>() as f32 / PIXELS as f32
+fn mean(picture: &[u8]) -> f32 {
+    picture.iter().map(|&p| u32::from(p)).sum::<u32>() as f32 / picture.len() as f32
 }
 
 /// Gamma, then contrast around the mean, then brightness, by a table of the 256 grey values.
-fn light(picture: &mut [u8; PIXELS], brightness: f32, contrast: f32, gamma: f32) {
+fn light(picture: &mut [u8], brightness: f32, contrast: f32, gamma: f32) {
     let middle = mean(picture);
     let curve = |v: f32| if gamma == 1.0 { v } else { 255.0 * (v / 255.0).powf(gamma) };
     let middle = curve(middle);
@@ -272,17 +239,17 @@ fn light(picture: &mut [u8; PIXELS], brightness: f32, contrast: f32, gamma: f32)
 }
 
 /// The binomial filter 1-2-1 down and across; the edge is repeated.
-fn blur(picture: &mut [u8; PIXELS]) {
-    let source = *picture;
-    let mut row = [0_u16; SIDE + 2];
-    for (y, out) in picture.chunks_exact_mut(SIDE).enumerate() {
-        let line = |y: usize| &source[y * SIDE..][..SIDE];
-        let (above, here, below) = (line(y.saturating_sub(1)), line(y), line((y + 1).min(SIDE - 1)));
-        for (x, sum) in row[1..=SIDE].iter_mut().enumerate() {
+fn blur(picture: &mut [u8], side: usize) {
+    let source = picture.to_vec();
+    let mut row = vec![0_u16; side + 2];
+    for (y, out) in picture.chunks_exact_mut(side).enumerate() {
+        let line = |y: usize| &source[y * side..][..side];
+        let (above, here, below) = (line(y.saturating_sub(1)), line(y), line((y + 1).min(side - 1)));
+        for (x, sum) in row[1..=side].iter_mut().enumerate() {
             *sum = u16::from(above[x]) + 2 * u16::from(here[x]) + u16::from(below[x]);
         }
         row[0] = row[1];
-        row[SIDE + 1] = row[SIDE];
+        row[side + 1] = row[side];
         for (x, pixel) in out.iter_mut().enumerate() {
             *pixel = ((row[x] + 2 * row[x + 1] + row[x + 2] + 8) >> 4) as u8;
         }
@@ -290,7 +257,7 @@ fn blur(picture: &mut [u8; PIXELS]) {
 }
 
 /// Adds noise of nearly normal distribution: the sum of four even bytes has mean 510 and deviation 147.8.
-fn noise(picture: &mut [u8; PIXELS], deviation: f32, random: &mut impl Rng) {
+fn noise(picture: &mut [u8], deviation: f32, random: &mut impl Rng) {
     let factor = deviation / 147.8;
     for pixel in picture {
         let sum: i32 = random.next_u32().to_le_bytes().iter().map(|&b| i32::from(b)).sum();
@@ -300,7 +267,10 @@ fn noise(picture: &mut [u8; PIXELS], deviation: f32, random: &mut impl Rng) {
 
 #[cfg(test)]
 mod tests {
+    use demeanor::PixelLayout;
+
     use super::*;
+    use crate::data::pixels::{PIXELS, SIDE};
     use crate::data::stream;
 
     /// A smooth picture without symmetry.
@@ -309,6 +279,11 @@ mod tests {
             let (x, y) = ((i % SIDE) as f32, (i / SIDE) as f32);
             (100.0 + x + 20.0 * (y / 9.0).sin() + 30.0 * (x / 7.0).cos()).clamp(0.0, 255.0) as u8
         })
+    }
+
+    fn apply(augment: &FaceAugment, random: &mut impl Rng) -> Vec<u8> {
+        let pixels = picture();
+        augment.apply(&Frame::new(&pixels, SIDE, SIDE, PixelLayout::Grey8).unwrap(), SIDE, random).unwrap()
     }
 
     fn strong() -> FaceAugment {
@@ -329,43 +304,13 @@ mod tests {
 
     #[test]
     fn nothing_changes_by_default() {
-        let mut out = [0; PIXELS];
-        FaceAugment::default().apply(&picture(), &mut out, &mut stream(1, 2, 3));
-        assert_eq!(out, picture());
-        assert_eq!(FaceAugment::default().mix(&mut stream(1, 2, 3)), None);
-    }
-
-    #[test]
-    fn a_warp_that_only_mirrors_is_exact_and_its_own_inverse() {
-        let (source, mut once, mut twice) = (picture(), [0; PIXELS], [0; PIXELS]);
-        warp(&source, &mut once, true, 0.0, [0.0; 2], 1.0);
-        for (a, b) in source.chunks_exact(SIDE).zip(once.chunks_exact(SIDE)) {
-            assert!(a.iter().rev().eq(b));
-        }
-        warp(&once, &mut twice, true, 0.0, [0.0; 2], 1.0);
-        assert_eq!(source, twice);
-    }
-
-    #[test]
-    fn shifts_and_turns_go_where_they_should() {
-        let source = picture();
-        let mut out = [0; PIXELS];
-        warp(&source, &mut out, false, 0.0, [3.0, -2.0], 1.0);
-        assert_eq!(out[10 * SIDE + 20], source[12 * SIDE + 17]);
-        assert_eq!(out[10 * SIDE], source[12 * SIDE]);
-        warp(&source, &mut out, false, std::f32::consts::FRAC_PI_2, [0.0; 2], 1.0);
-        // Counter-clockwise: what was at the right is at the top.
-        for i in 0..SIDE {
-            assert!(out[i].abs_diff(source[i * SIDE + SIDE - 1]) <= 1, "{i}");
-        }
+        assert_eq!(apply(&FaceAugment::default(), &mut stream(1, 2, 3)), picture());
+        assert_eq!(FaceAugment::default().mix(SIDE, &mut stream(1, 2, 3)), None);
     }
 
     #[test]
     fn the_same_numbers_give_the_same_picture_and_others_another() {
-        let (mut a, mut b, mut c) = ([0; PIXELS], [0; PIXELS], [0; PIXELS]);
-        strong().apply(&picture(), &mut a, &mut stream(1, 2, 3));
-        strong().apply(&picture(), &mut b, &mut stream(1, 2, 3));
-        strong().apply(&picture(), &mut c, &mut stream(1, 3, 2));
+        let [a, b, c] = [(2, 3), (2, 3), (3, 2)].map(|(epoch, place)| apply(&strong(), &mut stream(1, epoch, place)));
         assert_eq!(a, b);
         assert_ne!(a, c);
     }
@@ -376,7 +321,7 @@ mod tests {
             for (b, c, g) in [(1.0, 2.0, 5.0), (-1.0, 0.0, 0.2), (0.0, 1.0, 1.0)] {
                 let mut flat = [value; PIXELS];
                 light(&mut flat, b, c, g);
-                blur(&mut flat);
+                blur(&mut flat, SIDE);
                 if (b, c, g) == (0.0, 1.0, 1.0) {
                     assert_eq!(flat, [value; PIXELS]);
                 }
@@ -394,7 +339,7 @@ mod tests {
         let augment = FaceAugment { mixup: 0.4, cutmix: 1.0, ..FaceAugment::default() };
         let (mut blends, mut pastes) = (0, 0);
         for i in 0..500 {
-            let mix = augment.mix(&mut stream(0, 0, i)).unwrap();
+            let mix = augment.mix(SIDE, &mut stream(0, 0, i)).unwrap();
             let mut out = [200; PIXELS];
             mix.apply(&mut out, &[100; PIXELS]);
             assert!((0.0..=1.0).contains(&mix.keep()));

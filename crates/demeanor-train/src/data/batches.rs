@@ -12,7 +12,6 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rayon::prelude::*;
 
 use super::faces::FaceSet;
-use super::pixels::{PIXELS, SIDE};
 use super::speech::{RATE, SpeechSet};
 use super::votes::VoteModel;
 use super::{output, stream};
@@ -128,12 +127,11 @@ impl Source for FaceSource {
         }
         let edit = |augment: &FaceAugment| {
             let edited = indices.par_iter().enumerate().map(|(i, &index)| {
-                let pixels = self.set.pictures[index].pixels.thumbnail()?;
-                let mut out = *pixels;
-                augment.apply(&pixels, &mut out, &mut stream(place.seed, place.epoch, place.first + i as u64));
-                Ok(out)
+                let picture = self.set.pictures[index].pixels.picture()?;
+                let mut random = stream(place.seed, place.epoch, place.first + i as u64);
+                augment.apply(&picture.frame(), size, &mut random)
             });
-            edited.collect::<Result<Vec<[u8; PIXELS]>>>()
+            edited.collect::<Result<Vec<Vec<u8>>>>()
         };
         let edited = self.augment.as_ref().map(edit).transpose()?;
         let mut own = vec![0.0; count * outputs];
@@ -155,9 +153,9 @@ impl Source for FaceSource {
                         values.copy_from_slice(preparer.prepare(&picture.frame(), None)?.values());
                         return Ok::<(), Error>(());
                     };
-                    let mut picture = edited[i];
+                    let mut picture = edited[i].clone();
                     let mut random = stream(place.seed ^ MIXING, place.epoch, place.first + i as u64);
-                    if let Some(mix) = self.augment.as_ref().and_then(|a| a.mix(&mut random)) {
+                    if let Some(mix) = self.augment.as_ref().and_then(|a| a.mix(size, &mut random)) {
                         let other = random.random_range(0..count);
                         mix.apply(&mut picture, &edited[other]);
                         let keep = mix.keep();
@@ -165,7 +163,7 @@ impl Source for FaceSource {
                             *t = keep * *t + (1.0 - keep) * o;
                         }
                     }
-                    let frame = Frame::new(&picture, SIDE, SIDE, PixelLayout::Grey8)?;
+                    let frame = Frame::new(&picture, size, size, PixelLayout::Grey8)?;
                     values.copy_from_slice(preparer.prepare(&frame, None)?.values());
                     Ok(())
                 },
