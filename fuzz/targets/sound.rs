@@ -26,7 +26,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         deviation: Vec::new(),
     };
     let mut preparer = SpeechPreparer::new(&recipe).unwrap();
-    let mut detector = VoiceDetector::new(VoiceSettings { begin: 0.1, hold: 0.05, ..VoiceSettings::default() }).unwrap();
+    let mut settings = VoiceSettings::default();
+    (settings.begin, settings.hold) = (0.1, 0.05);
+    let mut detector = VoiceDetector::new(settings).unwrap();
     let mut each = |utterance: Utterance<'_>| -> Result<(), Error> {
         match preparer.prepare(&utterance.audio) {
             Ok(input) => assert!(input.values().iter().all(|v| v.is_finite())),

@@ -45,7 +45,7 @@ pub fn named_bytes(path: &Path) -> anyhow::Result<Cow<'static, [u8]>> {
     if !path.exists() {
         let names: Vec<_> = demeanor_models::all().iter().map(|m| m.name).collect();
         bail!(
-            "{}: no such file, and no built-in model of that name ({}); older models, and those of the runs of a protocol, \
+            "cannot read the model file {}: no such file, and no built-in model of that name ({}); older models, and those of the runs of a protocol, \
              are files of the repository, in crates/demeanor-models",
             path.display(),
             names.join(", ")

@@ -52,7 +52,8 @@ impl SenseArgs {
                 "no model to read with: none is built into this program; name one with --face-model or --speech-model"
             );
         }
-        let mut settings = Settings { baseline: self.baseline, ..Settings::default() };
+        let mut settings = Settings::default();
+        settings.baseline = self.baseline;
         settings.watch.detect.min_face_px = self.min_face;
         settings.watch.smoothing = Duration::from_millis(self.smooth);
         settings.listen.read_every = Duration::from_millis(self.read_every);

@@ -35,6 +35,7 @@ pub struct Trust {
 
 /// What scores are divided and weighted by.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct FuseSettings {
     /// Trust in faces.
     pub face: Trust,

@@ -17,6 +17,7 @@ use crate::speech::net::SpeechModel;
 
 /// How a pipeline works.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// How faces are watched.
     pub watch: WatchSettings,

@@ -200,7 +200,8 @@ fn a_missing_sense_is_no_error() {
 #[test]
 fn a_baseline_is_taken_and_used() {
     let face = face();
-    let settings = Settings { baseline: Some((Duration::ZERO, Duration::from_secs(1))), ..Settings::default() };
+    let mut settings = Settings::default();
+    settings.baseline = Some((Duration::ZERO, Duration::from_secs(1)));
     let (mut plain, mut corrected) = (pipeline(Settings::default()), pipeline(settings));
     let data = scene(&face, &[(200, 100)]);
     let frame = Frame::new(&data, WIDTH, HEIGHT, PixelLayout::Grey8).expect("a frame");

@@ -88,7 +88,7 @@ impl Curve {
     }
 }
 
-/// The colour of an emotion, as in `#d73027`. The same everywhere.
+/// The colour of an emotion on white, as in `#d73027`. Annotated pictures have lighter ones, for dark text upon them.
 pub fn colour(emotion: Emotion) -> &'static str {
     match emotion {
         Emotion::Angry => "#d7301f",

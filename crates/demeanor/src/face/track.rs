@@ -36,6 +36,7 @@ const CONFIDENCE: Duration = Duration::from_millis(500);
 
 /// How the tracker works.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TrackSettings {
     /// The whole frame is searched every this many frames, at least 1.
     pub search_every: u32,

@@ -14,6 +14,7 @@ use crate::smooth::Smoother;
 
 /// How faces are watched.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct WatchSettings {
     /// How the whole frame is searched. The smallest face is meant for a frame of 480 rows and grows with the frame, so that
     /// a search takes about the same time at any size.

@@ -59,6 +59,7 @@ const PEAK_HALF_LIFE_S: f32 = 8.0;
 
 /// When a voice is taken for an utterance.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct VoiceSettings {
     /// The score at which an utterance begins, 0 to 1.
     pub begin: f32,

@@ -25,6 +25,7 @@ const SILENCE_DB: f32 = -90.0;
 
 /// How the voice is listened to.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ListenSettings {
     /// What is taken for speech.
     pub detect: VoiceSettings,
