@@ -21,6 +21,7 @@ mod write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use demeanor::simd::Isa;
 
 use terminal::Outcome;
 
@@ -34,6 +35,9 @@ use terminal::Outcome;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// The instruction set of all kernels: portable, avx2, avx512 or amx [default: the fastest that the processor has]
+    #[arg(long, global = true, value_name = "NAME", env = "DEMEANOR_ISA", hide_env_values = true)]
+    isa: Option<Isa>,
 }
 
 /// One line here and one file in `cmd/` per command.
@@ -78,5 +82,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
 
 fn main() -> ExitCode {
     // clap prints its own errors and leaves with status 2, or 0 after --help
-    terminal::finish(run(Cli::parse().command))
+    let cli = Cli::parse();
+    let chosen = cli.isa.map_or(Ok(()), Isa::choose);
+    terminal::finish(chosen.map_err(anyhow::Error::from).and_then(|()| run(cli.command)))
 }

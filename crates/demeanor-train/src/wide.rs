@@ -18,11 +18,11 @@ macro_rules! wide {
                 fn wide256($($arg: $type),*) {
                     body($($arg),*)
                 }
-                if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
+                if demeanor::simd::Isa::active() >= demeanor::simd::Isa::Avx512 {
                     // SAFETY: the processor has what the function needs, as just checked.
                     return unsafe { wide512($($arg),*) };
                 }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                if demeanor::simd::Isa::active() >= demeanor::simd::Isa::Avx2 {
                     // SAFETY: as above.
                     return unsafe { wide256($($arg),*) };
                 }

@@ -9,6 +9,7 @@ pub mod speech;
 
 pub mod model;
 pub mod nn;
+pub mod simd;
 
 pub mod baseline;
 pub mod fuse;

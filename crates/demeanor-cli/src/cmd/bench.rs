@@ -10,6 +10,7 @@ use demeanor::face::detect::{DetectSettings, Detector};
 use demeanor::face::net::FaceModel;
 use demeanor::face::prepare::FacePreparer;
 use demeanor::nn::Precision;
+use demeanor::simd::Isa;
 use demeanor::speech::net::SpeechModel;
 use demeanor::speech::prepare::SpeechPreparer;
 use demeanor::{Audio, Hz};
@@ -23,7 +24,7 @@ use crate::terminal::{self, Outcome};
 ///
 /// Each stage runs alone, on one thread, on a built-in sample: a portrait of 640 x 480 pixels and three seconds of sound.
 /// Printed are the median and the 95th percentile of its runs, in milliseconds. With --json one object:
-/// {"machine": {"processor", "threads"}, "stages": [{"stage", "median_ms", "p95_ms", "runs"}]}.
+/// {"machine": {"processor", "isa", "threads"}, "stages": [{"stage", "median_ms", "p95_ms", "runs"}]}.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// One JSON object
@@ -59,6 +60,8 @@ struct Report {
 #[derive(Serialize)]
 struct Machine {
     processor: String,
+    /// The instruction set of the kernels that ran.
+    isa: &'static str,
     /// How many threads it can run at once; the stages use one.
     threads: usize,
 }
@@ -140,13 +143,14 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     }
 
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let report = Report { machine: Machine { processor: processor(), threads }, stages };
+    let report = Report { machine: Machine { processor: processor(), isa: Isa::active().name(), threads }, stages };
     let mut out = terminal::out();
     if args.json {
         serde_json::to_writer(&mut out, &report)?;
         writeln!(out)?;
     } else {
-        writeln!(out, "{}, {threads} threads; each stage on one thread", report.machine.processor)?;
+        let Machine { processor, isa, .. } = &report.machine;
+        writeln!(out, "{processor}, {isa}, {threads} threads; each stage on one thread")?;
         writeln!(out, "{:<26} {:>11} {:>11} {:>8}", "stage", "median ms", "p95 ms", "runs")?;
         for Stage { stage, median_ms, p95_ms, runs } in &report.stages {
             writeln!(out, "{stage:<26} {median_ms:>11.3} {p95_ms:>11.3} {runs:>8}")?;

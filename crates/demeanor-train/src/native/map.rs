@@ -366,7 +366,7 @@ pub fn transpose(from: &[u32], channels: usize, to: &mut [u32]) {
     let pairs = from.len() / channels;
     assert!(channels.is_multiple_of(16) && pairs.is_multiple_of(16) && to.len() >= from.len());
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") {
+    if demeanor::simd::Isa::active() >= demeanor::simd::Isa::Avx512 {
         for p in (0..pairs).step_by(16) {
             for c in (0..channels).step_by(16) {
                 // SAFETY: the processor has AVX-512; both 16 x 16 squares lie within their slices.

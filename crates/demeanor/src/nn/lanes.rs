@@ -5,6 +5,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::simd::Isa;
+
 /// Lanes of a block: the unit in which channels stand side by side.
 pub(crate) const LANES: usize = 16;
 
@@ -23,6 +25,7 @@ pub(crate) enum Form {
 
 impl Form {
     /// The forms that this processor can run, the best one last.
+    #[cfg(test)]
     pub(crate) fn all() -> Vec<Form> {
         let mut forms = vec![Form::Portable];
         #[cfg(target_arch = "x86_64")]
@@ -40,9 +43,15 @@ impl Form {
         forms
     }
 
-    /// The best form that this processor can run.
+    /// The form of the active instruction set.
     pub(crate) fn best() -> Form {
-        Form::all().last().copied().unwrap_or(Form::Portable)
+        match Isa::active() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Form::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Amx => Form::Avx512,
+            _ => Form::Portable,
+        }
     }
 
     /// Whether the form converts half precision fast enough to keep weights in it.

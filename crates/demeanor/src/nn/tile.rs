@@ -4,6 +4,8 @@
 //! Numbers are stored as the upper half of an `f32`; products are summed in `f32`. Where the processor has matrix tiles
 //! (AMX) they are used; everywhere else the same sums are formed in plain code that the compiler vectorises.
 
+use crate::simd::Isa;
+
 /// A bfloat16 number's bits.
 pub type Half = u16;
 
@@ -36,10 +38,15 @@ pub enum Form {
 }
 
 impl Form {
-    /// The fastest form that this processor and system allow.
+    /// The form of the active instruction set.
     pub fn detect() -> Self {
-        if tiles::allowed() { Form::Tiles } else { Form::Plain }
+        if Isa::active() == Isa::Amx { Form::Tiles } else { Form::Plain }
     }
+}
+
+/// Whether the processor has bfloat16 tiles and the system lets this process use them.
+pub(crate) fn has_tiles() -> bool {
+    tiles::allowed()
 }
 
 /// The left factor: 32 rows of [`STEP`] numbers at each step.
@@ -100,11 +107,11 @@ unsafe fn plain(left: Left<'_>, right: Right, c: *mut f32, c_row: usize, add: bo
             // SAFETY: the caller's promise, passed on.
             unsafe { plain_body(left, right, c, c_row, add) }
         }
-        if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
+        if Isa::active() >= Isa::Avx512 {
             // SAFETY: just checked; the rest is the caller's promise.
             return unsafe { wide512(left, right, c, c_row, add) };
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if Isa::active() >= Isa::Avx2 {
             // SAFETY: just checked; the rest is the caller's promise.
             return unsafe { wide256(left, right, c, c_row, add) };
         }

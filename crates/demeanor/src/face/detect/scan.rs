@@ -4,6 +4,7 @@
 //! do the same single-precision operations in the same order, so they agree bit by bit.
 
 use super::cascade::{Feature, Plan, PlanStage, Rule};
+use crate::simd::Isa;
 
 /// Which form judges windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,7 @@ pub(super) enum Form {
 
 impl Form {
     /// The forms that this processor can run, the fastest last.
+    #[cfg(test)]
     pub fn usable() -> impl Iterator<Item = Form> {
         [
             Some(Form::Portable),
@@ -29,9 +31,15 @@ impl Form {
         .flatten()
     }
 
-    /// The fastest form that this processor can run.
+    /// The form of the active instruction set.
     pub fn best() -> Form {
-        Form::usable().last().unwrap_or(Form::Portable)
+        match Isa::active() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Form::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Amx => Form::Avx512,
+            _ => Form::Portable,
+        }
     }
 }
 

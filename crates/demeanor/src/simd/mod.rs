@@ -1,0 +1,5 @@
+//! Instruction sets.
+
+mod isa;
+
+pub use isa::Isa;
