@@ -56,6 +56,10 @@ pub struct Place {
     pub watched: Option<(f64, usize)>,
     /// Whether the run has come to its end.
     pub finished: bool,
+    /// The instruction set that its last steps were computed with; empty in checkpoints that do not say. A run goes on bit by
+    /// bit on the same one only.
+    #[serde(default)]
+    pub isa: String,
 }
 
 /// A line of the metrics log.
@@ -239,6 +243,7 @@ mod tests {
                 best: Some((1, 2.0 / 3.0)),
                 watched: Some((2.0 / 3.0, 2)),
                 finished: false,
+                isa: "avx2".into(),
             },
             parameters: vec![1.0, -2.5e-8, f32::MIN_POSITIVE],
             statistics: vec![],

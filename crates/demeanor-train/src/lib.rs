@@ -14,7 +14,6 @@ pub mod burn_engine;
 pub mod engine;
 pub mod layout;
 pub mod native;
-mod wide;
 
 pub mod loss;
 pub mod optimise;
@@ -23,6 +22,7 @@ pub mod schedule;
 pub mod checkpoint;
 pub mod curve;
 pub mod trainer;
+pub mod trial;
 
 pub mod calibrate;
 pub mod export;

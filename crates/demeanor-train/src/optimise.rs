@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use crate::recipe::Optimiser;
-use crate::wide::wide;
+use demeanor::simd::Isa;
+use demeanor::vectorized;
 
 /// The memory of an optimiser: its moments and how many steps it has taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +60,7 @@ impl OptimiserState {
             .zip(gradient.par_chunks(PIECE))
             .zip(decays.par_chunks(PIECE))
             .zip(self.first.par_chunks_mut(PIECE));
+        let isa = Isa::active();
         match *optimiser {
             Optimiser::Adam { rate, beta1, beta2, epsilon, decay, decay_all, .. }
             | Optimiser::Adamw { rate, beta1, beta2, epsilon, decay, decay_all, .. } => {
@@ -69,7 +71,7 @@ impl OptimiserState {
                 let adam = Adam { rate, second_scale, beta1, beta2, epsilon, scale, pull, shrink, decay_all };
                 pieces
                     .zip(self.second.par_chunks_mut(PIECE))
-                    .for_each(|((((w, g), d), m), v)| adam_step(w, g, d, m, v, &adam));
+                    .for_each(|((((w, g), d), m), v)| adam_step(isa, w, g, d, m, v, &adam));
             }
             Optimiser::Sgd { rate, momentum, nesterov, decay, decay_all, .. } => {
                 let rate = rate * factor;
@@ -104,10 +106,10 @@ struct Adam {
     decay_all: bool,
 }
 
-wide! {
+vectorized! {
     /// A step for a piece of the parameters; all slices are equally long. No branch in the loop, so that it is done on whole
     /// vectors.
-    fn adam_step(w: &mut [f32], g: &[f32], d: &[bool], m: &mut [f32], v: &mut [f32], adam: &Adam) {
+    fn adam_step<'a>(w: &'a mut [f32], g: &'a [f32], d: &'a [bool], m: &'a mut [f32], v: &'a mut [f32], adam: &'a Adam) {
         let n = w.len();
         let (g, d, m, v) = (&g[..n], &d[..n], &mut m[..n], &mut v[..n]);
         for i in 0..n {

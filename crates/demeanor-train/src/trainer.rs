@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
+use demeanor::simd::Isa;
 use demeanor::face::view::View;
 use demeanor::{Error, ErrorKind, Result};
 use rand::Rng;
@@ -112,6 +113,13 @@ pub enum Progress<'a> {
     },
     /// An epoch came to its end.
     Epoch(&'a EpochRecord),
+    /// The run goes on with another instruction set than before, so not bit by bit as it would have.
+    OtherIsa {
+        /// What its checkpoint names.
+        before: &'a str,
+        /// The active one.
+        now: &'a str,
+    },
 }
 
 /// What a run came to.
@@ -269,6 +277,11 @@ pub fn train(run: &Run<'_>, engine: &mut dyn Engine, report: &mut dyn FnMut(Prog
         ));
     }
     let (mut state, path) = begin(run)?;
+    let now = Isa::active().name();
+    if !state.place.isa.is_empty() && state.place.isa != now && !state.place.finished {
+        report(Progress::OtherIsa { before: &state.place.isa, now });
+    }
+    state.place.isa = now.to_owned();
     engine.set_statistics(&state.statistics);
     let validation = run.validation.as_ref().map(|v| Prepared::new(v, run.recipe)).transpose()?;
     let weights = settings.class_weights.of(&counts(run.train.classes, labels));
@@ -317,6 +330,7 @@ fn begin(run: &Run<'_>) -> Result<(Checkpoint, Option<PathBuf>)> {
             best: None,
             watched: None,
             finished: false,
+            isa: Isa::active().name().to_owned(),
         },
         parameters: run.first.map_or_else(|| run.layout.initial(run.seed), |first| first.parameters.clone()),
         statistics: run.first.map_or_else(|| run.layout.initial_statistics(), |first| first.statistics.clone()),

@@ -277,6 +277,12 @@ impl<'a> Session<'a> {
                 bar.set_position(step as u64);
                 bar.set_message(format!("epoch {epoch}/{epochs} loss {loss:.4} accuracy {:.1} %", 100.0 * accuracy));
             }
+            Progress::OtherIsa { before, now } => bar.suspend(|| {
+                note(format_args!(
+                    "the checkpoint was computed with {before}, this run goes on with {now}: its figures will differ in \
+                     their last digits from an unbroken run's; --isa {before} repeats it exactly, where the processor has that"
+                ));
+            }),
             Progress::Epoch(record) => {
                 let mut line = format!(
                     "epoch {:3}: {:.1} s, rate {:.2e}, training loss {:.4} accuracy {:.2} %",

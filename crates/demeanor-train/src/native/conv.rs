@@ -4,13 +4,13 @@ use demeanor::nn::spec::Norm;
 
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
 use super::map::{
     Geometry, Passage, add_row, add_rows, add_statistics, gradient_sums, pair, pair_columns, pass_row, pool_row,
-    raw_gradient, round_rows, transpose, unpool_row,
+    raw_gradient, round_rows, unpool_row,
 };
 use crate::layout::NORM_EPSILON;
-use demeanor::nn::tile::{BLOCK, Form, Half, Left, Right, STEP, block, half};
+use demeanor::simd::block::{BLOCK, Blocks, Left, Right, STEP};
+use demeanor::simd::{Aligned, Bf16, Isa, to_bf16, transpose};
 
 /// Pixels that a group of pictures should have at least: long sums keep the tiles busy.
 const GROUP: usize = 2048;
@@ -26,6 +26,8 @@ pub fn padded(channels: usize) -> usize {
 /// A convolution of the program.
 #[derive(Debug, Clone)]
 pub struct Convolution {
+    /// What its products and passes are computed with.
+    pub isa: Isa,
     /// Map it reads; the first convolution of a network reads its input unfolded (each pixel holding its kernel window).
     pub source: usize,
     /// Whether the source is the unfolded input.
@@ -82,8 +84,8 @@ pub struct Plan {
 /// Weights in the order of the products, and the values that a norm needs, for one step.
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
-    forward: Buffer<Half>,
-    backward: Buffer<Half>,
+    forward: Aligned<Bf16>,
+    backward: Aligned<Bf16>,
     bias: Vec<f32>,
     scale: Vec<f32>,
     offset: Vec<f32>,
@@ -122,15 +124,15 @@ impl Sums {
 /// What a thread works with; kept from step to step.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    block: Buffer<f32>,
-    rows: Buffer<Half>,
+    block: Aligned<f32>,
+    rows: Aligned<Bf16>,
     sums: Vec<f32>,
     products: Vec<f32>,
-    gradient: Buffer<Half>,
-    unpooled: Buffer<Half>,
-    pairs: Buffer<u32>,
-    gradient_pairs: Buffer<u32>,
-    transposed: Buffer<u32>,
+    gradient: Aligned<Bf16>,
+    unpooled: Aligned<Bf16>,
+    pairs: Aligned<u32>,
+    gradient_pairs: Aligned<u32>,
+    transposed: Aligned<u32>,
     steps: Vec<isize>,
 }
 
@@ -220,7 +222,7 @@ impl Convolution {
             for (i, weights) in row.chunks_exact(taps).enumerate() {
                 let at = i / 2 * 2 * BLOCK + 2 * (o % BLOCK) + i % 2;
                 for (t, &weight) in weights.iter().enumerate() {
-                    block[t * inputs * BLOCK + at] = half(weight);
+                    block[t * inputs * BLOCK + at] = to_bf16(weight);
                 }
             }
         }
@@ -235,7 +237,7 @@ impl Convolution {
                     for (i, weights) in row[first * taps..][..count * taps].chunks_exact(taps).enumerate() {
                         let at = o / 2 * 2 * BLOCK + 2 * i + o % 2;
                         for (t, &weight) in weights.iter().enumerate() {
-                            block[t * outputs * BLOCK + at] = half(weight);
+                            block[t * outputs * BLOCK + at] = to_bf16(weight);
                         }
                     }
                 }
@@ -293,11 +295,10 @@ impl Convolution {
     #[allow(clippy::too_many_arguments)]
     pub fn convolve(
         &self,
-        form: Form,
         plan: &Plan,
         prepared: &Prepared,
-        source: &[Half],
-        raw: &mut [Half],
+        source: &[Bf16],
+        raw: &mut [Bf16],
         count: usize,
         workspace: &mut Workspace,
     ) {
@@ -307,7 +308,7 @@ impl Convolution {
                 + (count - 1) * plan.source.picture()
                 + plan.source.at(plan.source.height - 1, plan.source.width - 1);
             product(
-                form,
+                self.isa,
                 source,
                 first,
                 1,
@@ -327,7 +328,7 @@ impl Convolution {
                 let to = plan.raw.slack() + picture * plan.raw.picture();
                 let pixels = (plan.raw.height - 1) * plan.raw.pitch + plan.raw.width;
                 product(
-                    form,
+                    self.isa,
                     source,
                     from,
                     self.stride[1],
@@ -350,7 +351,7 @@ impl Convolution {
         &self,
         plan: &Plan,
         prepared: &Prepared,
-        raw: &[Half],
+        raw: &[Bf16],
         widths: &[usize],
         workspace: &mut Workspace,
     ) -> Sums {
@@ -363,7 +364,14 @@ impl Convolution {
             let numbers = &raw[plan.raw.range(picture)];
             for y in 0..plan.raw.height {
                 let row = &numbers[plan.raw.at(y, 0) * channels..][..width * channels];
-                add_statistics(row, passage.bias, passage.first, &mut workspace.sums, &mut workspace.products);
+                add_statistics(
+                    self.isa,
+                    row,
+                    passage.bias,
+                    passage.first,
+                    &mut workspace.sums,
+                    &mut workspace.products,
+                );
             }
             add_up(&workspace.sums, &mut sums.first);
             add_up(&workspace.products, &mut sums.second);
@@ -378,9 +386,9 @@ impl Convolution {
         &self,
         plan: &Plan,
         prepared: &Prepared,
-        raw: &[Half],
-        added: Option<&[Half]>,
-        target: &mut [Half],
+        raw: &[Bf16],
+        added: Option<&[Bf16]>,
+        target: &mut [Bf16],
         widths: &[usize],
         workspace: &mut Workspace,
     ) {
@@ -397,16 +405,16 @@ impl Convolution {
                 if self.pool == [1, 1] {
                     let (row, rest) = row.split_at_mut(width * channels);
                     let added = added.map_or(&[][..], |a| &a[plan.added.at(y, 0) * channels..][..width * channels]);
-                    pass_row(&from[plan.raw.at(y, 0) * channels..][..width * channels], &passage, added, row);
+                    pass_row(self.isa, &from[plan.raw.at(y, 0) * channels..][..width * channels], &passage, added, row);
                     rest.fill(0);
                 } else {
                     let length = width * channels;
                     for dy in 0..rows {
                         let from = &from[plan.raw.at(y * rows + dy, 0) * channels..][..length];
-                        pass_row(from, &passage, &[], &mut workspace.rows[dy * length..][..length]);
+                        pass_row(self.isa, from, &passage, &[], &mut workspace.rows[dy * length..][..length]);
                     }
                     let (row, rest) = row.split_at_mut(width / step * channels);
-                    pool_row(&workspace.rows[..rows * length], length, rows, step, channels, row);
+                    pool_row(self.isa, &workspace.rows[..rows * length], length, rows, step, channels, row);
                     rest.fill(0);
                 }
             }
@@ -420,11 +428,11 @@ impl Convolution {
         &self,
         plan: &Plan,
         prepared: &Prepared,
-        raw: &[Half],
-        added: Option<&[Half]>,
-        gradient: &[Half],
-        dz: &mut [Half],
-        added_gradient: Option<(&mut [Half], bool)>,
+        raw: &[Bf16],
+        added: Option<&[Bf16]>,
+        gradient: &[Bf16],
+        dz: &mut [Bf16],
+        added_gradient: Option<(&mut [Bf16], bool)>,
         widths: &[usize],
         workspace: &mut Workspace,
     ) -> Sums {
@@ -449,14 +457,23 @@ impl Convolution {
                 for y in 0..plan.target.height {
                     for dy in 0..rows {
                         let from = &from[plan.raw.at(y * rows + dy, 0) * channels..][..length];
-                        pass_row(from, &passage, &[], &mut workspace.rows[dy * length..][..length]);
+                        pass_row(self.isa, from, &passage, &[], &mut workspace.rows[dy * length..][..length]);
                     }
                     let gradient = &gradient[plan.target.at(y, 0) * channels..][..width / step * channels];
                     let start = plan.raw.at(y * rows, 0) * channels;
                     // the rows of `dz` lie `pitch` apart, those of the workspace `length`: unpool beside, then copy
                     let unpooled = &mut workspace.unpooled;
                     unpooled.clear_to(rows * length);
-                    unpool_row(&workspace.rows[..rows * length], length, rows, step, channels, gradient, unpooled);
+                    unpool_row(
+                        self.isa,
+                        &workspace.rows[..rows * length],
+                        length,
+                        rows,
+                        step,
+                        channels,
+                        gradient,
+                        unpooled,
+                    );
                     for dy in 0..rows {
                         dz[start + dy * plan.raw.pitch * channels..][..length]
                             .copy_from_slice(&unpooled[dy * length..][..length]);
@@ -473,6 +490,7 @@ impl Convolution {
                 let dz = &mut dz[plan.raw.at(y, 0) * channels..][..length];
                 let added = added.map_or(&[][..], |a| &a[plan.added.at(y, 0) * channels..][..length]);
                 gradient_sums(
+                    self.isa,
                     row,
                     &passage,
                     added,
@@ -485,7 +503,7 @@ impl Convolution {
                 if let Some((to, is_written)) = &mut added_gradient {
                     let start = plan.added.range(picture).start + plan.added.at(y, 0) * channels;
                     let to = &mut to[start..start + length];
-                    if *is_written { add_row(dz, to) } else { to.copy_from_slice(dz) }
+                    if *is_written { add_row(self.isa, dz, to) } else { to.copy_from_slice(dz) }
                 }
             }
             add_up(&workspace.sums, &mut sums.first);
@@ -515,13 +533,12 @@ impl Convolution {
     #[allow(clippy::too_many_arguments)]
     pub fn back(
         &self,
-        form: Form,
         plan: &Plan,
         prepared: &Prepared,
-        source: &[Half],
-        raw: &[Half],
-        dz: &[Half],
-        mut source_gradient: Option<(&mut [Half], bool)>,
+        source: &[Bf16],
+        raw: &[Bf16],
+        dz: &[Bf16],
+        mut source_gradient: Option<(&mut [Bf16], bool)>,
         weights: &mut [f32],
         biases: &mut [f32],
         widths: &[usize],
@@ -549,6 +566,7 @@ impl Convolution {
                     let to = base + geometry.at(y * stride[0], 0) * outputs;
                     let length = ((width - 1) * stride[1] + 1) * outputs;
                     raw_gradient(
+                        self.isa,
                         &raw[row.clone()],
                         &passage,
                         &prepared.mean,
@@ -567,7 +585,7 @@ impl Convolution {
                 let last =
                     (widths.len() - 1) * geometry.picture() + geometry.at(geometry.height - 1, geometry.width - 1);
                 product(
-                    form,
+                    self.isa,
                     &spread,
                     slack + first,
                     1,
@@ -585,17 +603,18 @@ impl Convolution {
             // sums over pixels: the source's pixels as rows of the left factor, this gradient as pairs of the right one
             let gradient_pixels = &spread[slack * outputs..][..pixels * outputs];
             workspace.gradient_pairs.set_len(pixels / 2 * outputs);
-            pair_columns(gradient_pixels, outputs, &mut workspace.gradient_pairs);
+            pair_columns(self.isa, gradient_pixels, outputs, &mut workspace.gradient_pairs);
             let window = (pixels + 2 * reach).next_multiple_of(32);
             // what the window covers beyond the buffer's end is zeros
             let from = (start - reach) * inputs;
             let readable = (source.len() - from).min(window * inputs);
             workspace.pairs.clear_to(window / 2 * inputs);
             let whole = readable / (2 * inputs);
-            pair(&source[from..][..whole * 2 * inputs], inputs, &mut workspace.pairs[..whole * inputs]);
+            pair(self.isa, &source[from..][..whole * 2 * inputs], inputs, &mut workspace.pairs[..whole * inputs]);
             workspace.transposed.set_len(window / 2 * inputs);
-            transpose(&workspace.pairs, inputs, &mut workspace.transposed);
+            transpose(self.isa, &workspace.pairs, inputs, &mut workspace.transposed);
             let strips = pixels / 32;
+            let mut blocks = Blocks::begin(self.isa);
             workspace.steps.clear();
             for &tap in &plan.taps {
                 workspace.steps.extend((0..strips).map(|k| tap + (32 * k) as isize));
@@ -604,21 +623,20 @@ impl Convolution {
                 for o in (0..outputs).step_by(BLOCK) {
                     for (t, steps) in workspace.steps.chunks_exact(strips).enumerate() {
                         let left = Left {
-                            start: workspace.transposed.as_ptr().cast::<Half>().wrapping_add(i * window + reach),
+                            data: workspace.transposed.as_halves(),
+                            start: i * window + reach,
                             row: window,
                             steps,
                         };
                         let right = Right {
-                            start: workspace.gradient_pairs.as_ptr().cast::<Half>().wrapping_add(o * pixels),
+                            data: workspace.gradient_pairs.as_halves(),
+                            start: o * pixels,
                             row: 2 * BLOCK,
                             step: STEP * BLOCK,
                             second: BLOCK,
                         };
                         let c = &mut weights[(t * inputs + i) * outputs + o..];
-                        debug_assert!(c.len() >= (BLOCK - 1) * outputs + BLOCK);
-                        // SAFETY: the left rows are `window` long and the steps stay within it (reach on both sides); the
-                        // right columns cover `pixels`; `c` has 32 rows of 32, `outputs` apart.
-                        unsafe { block(form, left, right, c.as_mut_ptr(), outputs, true) };
+                        blocks.multiply(left, right, c, outputs, true);
                     }
                 }
             }
@@ -657,14 +675,14 @@ fn add_up(from: &[f32], to: &mut [f64]) {
 /// other `stride` apart from `from_first` on.
 #[allow(clippy::too_many_arguments)]
 fn product(
-    form: Form,
-    from: &[Half],
+    isa: Isa,
+    from: &[Bf16],
     from_first: usize,
     stride: usize,
     inputs: usize,
     steps: &[isize],
-    weights: &[Half],
-    to: &mut [Half],
+    weights: &[Bf16],
+    to: &mut [Bf16],
     to_first: usize,
     outputs: usize,
     count: usize,
@@ -678,25 +696,25 @@ fn product(
     assert!((from_first * inputs) as isize + lowest >= 0);
     assert!((from_first + (rounded - 1) * stride) * inputs + highest + STEP <= from.len());
     assert!(weights.len() >= outputs * steps.len() * STEP && to.len() >= (to_first + count) * outputs);
+    let mut blocks = Blocks::begin(isa);
     for pixel in (0..count).step_by(BLOCK) {
         let rows = BLOCK.min(count - pixel);
         for o in (0..outputs).step_by(BLOCK) {
-            let left =
-                Left { start: from[(from_first + pixel * stride) * inputs..].as_ptr(), row: stride * inputs, steps };
+            let start = (from_first + pixel * stride) * inputs;
+            let left = Left { data: from, start, row: stride * inputs, steps };
             let right = Right {
-                start: weights[o * steps.len() * STEP..].as_ptr(),
+                data: weights,
+                start: o * steps.len() * STEP,
                 row: 2 * BLOCK,
                 step: STEP * BLOCK,
                 second: BLOCK,
             };
-            // SAFETY: the assertions above bound the lowest and highest number of any window, the weights hold a whole
-            // block per step, and the block is 32 x 32.
-            unsafe { block(form, left, right, workspace.block.as_mut_ptr(), BLOCK, false) };
+            blocks.multiply(left, right, &mut workspace.block, BLOCK, false);
             let to = &mut to[(to_first + pixel) * outputs + o..];
             if add {
-                add_rows(&workspace.block, BLOCK, to, outputs, rows);
+                add_rows(isa, &workspace.block, BLOCK, to, outputs, rows);
             } else {
-                round_rows(&workspace.block, BLOCK, to, outputs, rows);
+                round_rows(isa, &workspace.block, BLOCK, to, outputs, rows);
             }
         }
     }

@@ -3,8 +3,8 @@
 //! A map is stored channel-last in bfloat16, with zeros around each picture, so that a convolution at any pixel reads its
 //! neighbours at fixed distances, and 16 or 32 pixels in a row are the rows of a matrix as they stand.
 
-use crate::wide::wide;
-use demeanor::nn::tile::{Half, full, half};
+use demeanor::simd::{Bf16, from_bf16, to_bf16};
+use demeanor::vectorized;
 
 /// Where the pixels of a map lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,9 +89,9 @@ fn order(value: i16) -> i16 {
     value ^ ((value >> 15) & 0x7fff)
 }
 
-wide! {
+vectorized! {
     /// Adds to `sums` and `squares` the values `first(y + bias)` of a row of pixels.
-    pub fn add_statistics(row: &[Half], bias: &[f32], first: bool, sums: &mut [f32], squares: &mut [f32]) {
+    pub fn add_statistics<'a>(row: &'a [Bf16], bias: &'a [f32], first: bool, sums: &'a mut [f32], squares: &'a mut [f32]) {
         let channels = bias.len();
         let low = if first { 0.0 } else { f32::NEG_INFINITY };
         for block in (0..channels).step_by(LANES) {
@@ -100,7 +100,7 @@ wide! {
             for pixel in row.chunks_exact(channels) {
                 let pixel = lanes(pixel, block);
                 for c in 0..LANES {
-                    let r = (full(pixel[c]) + bias[c]).max(low);
+                    let r = (from_bf16(pixel[c]) + bias[c]).max(low);
                     sum[c] += r;
                     square[c] += r * r;
                 }
@@ -114,9 +114,9 @@ wide! {
     }
 }
 
-wide! {
+vectorized! {
     /// A row of raw sums to a row of values; `added` is empty or as long as the row.
-    pub fn pass_row(row: &[Half], passage: &Passage<'_>, added: &[Half], to: &mut [Half]) {
+    pub fn pass_row<'a>(row: &'a [Bf16], passage: &'a Passage<'a>, added: &'a [Bf16], to: &'a mut [Bf16]) {
         let channels = passage.bias.len();
         let (bias, scale, offset) = (&passage.bias[..channels], &passage.scale[..channels], &passage.offset[..channels]);
         let first = if passage.first { 0.0 } else { f32::NEG_INFINITY };
@@ -124,25 +124,25 @@ wide! {
         if added.is_empty() {
             for (pixel, to) in row.chunks_exact(channels).zip(to.chunks_exact_mut(channels)) {
                 for c in 0..channels {
-                    let r = (full(pixel[c]) + bias[c]).max(first);
-                    to[c] = half((r * scale[c] + offset[c]).max(last));
+                    let r = (from_bf16(pixel[c]) + bias[c]).max(first);
+                    to[c] = to_bf16((r * scale[c] + offset[c]).max(last));
                 }
             }
         } else {
             let pixels = row.chunks_exact(channels).zip(added.chunks_exact(channels));
             for ((pixel, added), to) in pixels.zip(to.chunks_exact_mut(channels)) {
                 for c in 0..channels {
-                    let r = (full(pixel[c]) + bias[c]).max(first);
-                    to[c] = half((r * scale[c] + offset[c] + full(added[c])).max(last));
+                    let r = (from_bf16(pixel[c]) + bias[c]).max(first);
+                    to[c] = to_bf16((r * scale[c] + offset[c] + from_bf16(added[c])).max(last));
                 }
             }
         }
     }
 }
 
-wide! {
+vectorized! {
     /// Largest values of `rows x step` pixels, from values already passed (`rows` rows, each `row` numbers apart).
-    pub fn pool_row(from: &[Half], row: usize, rows: usize, step: usize, channels: usize, to: &mut [Half]) {
+    pub fn pool_row<'a>(from: &'a [Bf16], row: usize, rows: usize, step: usize, channels: usize, to: &'a mut [Bf16]) {
         for (x, to) in to.chunks_exact_mut(channels).enumerate() {
             for block in (0..channels).step_by(LANES) {
                 let mut top = [i16::MIN; LANES];
@@ -156,16 +156,16 @@ wide! {
                 }
                 let to = lanes_mut(to, block);
                 for c in 0..LANES {
-                    to[c] = order(top[c]) as Half;
+                    to[c] = order(top[c]) as Bf16;
                 }
             }
         }
     }
 }
 
-wide! {
+vectorized! {
     /// The gradient of pooled values to the first largest of the values they came from; the rest get 0.
-    pub fn unpool_row(from: &[Half], row: usize, rows: usize, step: usize, channels: usize, gradient: &[Half], to: &mut [Half]) {
+    pub fn unpool_row<'a>(from: &'a [Bf16], row: usize, rows: usize, step: usize, channels: usize, gradient: &'a [Bf16], to: &'a mut [Bf16]) {
         for (x, gradient) in gradient.chunks_exact(channels).enumerate() {
             for block in (0..channels).step_by(LANES) {
                 let at = |dy: usize, dx: usize| dy * row + (x * step + dx) * channels + block;
@@ -195,18 +195,18 @@ wide! {
     }
 }
 
-wide! {
+vectorized! {
     /// The gradient of a row of values to that of `z` (in place), with `z`'s sums over pixels: `sums += dz`,
     /// `products += dz * (r - mean) * inverse`. `added` as in [`pass_row`].
-    pub fn gradient_sums(
-        row: &[Half],
-        passage: &Passage<'_>,
-        added: &[Half],
-        mean: &[f32],
-        inverse: &[f32],
-        gradient: &mut [Half],
-        sums: &mut [f32],
-        products: &mut [f32],
+    pub fn gradient_sums<'a>(
+        row: &'a [Bf16],
+        passage: &'a Passage<'a>,
+        added: &'a [Bf16],
+        mean: &'a [f32],
+        inverse: &'a [f32],
+        gradient: &'a mut [Bf16],
+        sums: &'a mut [f32],
+        products: &'a mut [f32],
     ) {
         let channels = passage.bias.len();
         let first = if passage.first { 0.0 } else { f32::NEG_INFINITY };
@@ -220,10 +220,10 @@ wide! {
                 for (pixel, gradient) in pixels {
                     let (pixel, gradient) = (lanes(pixel, block), lanes_mut(gradient, block));
                     for c in 0..LANES {
-                        let r = (full(pixel[c]) + bias[c]).max(first);
+                        let r = (from_bf16(pixel[c]) + bias[c]).max(first);
                         let z = r * scale[c] + offset[c];
                         let kept = if z > last { gradient[c] } else { 0 };
-                        let dz = full(kept);
+                        let dz = from_bf16(kept);
                         gradient[c] = kept;
                         sum[c] += dz;
                         product[c] += dz * (r - mean[c]);
@@ -234,10 +234,10 @@ wide! {
                     let (pixel, gradient) = (lanes(pixel, block), lanes_mut(gradient, block));
                     let added = lanes(added, block);
                     for c in 0..LANES {
-                        let r = (full(pixel[c]) + bias[c]).max(first);
-                        let z = r * scale[c] + offset[c] + full(added[c]);
+                        let r = (from_bf16(pixel[c]) + bias[c]).max(first);
+                        let z = r * scale[c] + offset[c] + from_bf16(added[c]);
                         let kept = if z > last { gradient[c] } else { 0 };
-                        let dz = full(kept);
+                        let dz = from_bf16(kept);
                         gradient[c] = kept;
                         sum[c] += dz;
                         product[c] += dz * (r - mean[c]);
@@ -253,19 +253,19 @@ wide! {
     }
 }
 
-wide! {
+vectorized! {
     /// The gradient of `z` to that of the raw sum, every pixel of `to` being `stride` pixels after the one before:
     /// `dr = scale * (dz - part - (r - mean) * slope)`, then through `first`; `biases += dy`.
-    pub fn raw_gradient(
-        row: &[Half],
-        passage: &Passage<'_>,
-        mean: &[f32],
-        part: &[f32],
-        slope: &[f32],
-        gradient: &[Half],
+    pub fn raw_gradient<'a>(
+        row: &'a [Bf16],
+        passage: &'a Passage<'a>,
+        mean: &'a [f32],
+        part: &'a [f32],
+        slope: &'a [f32],
+        gradient: &'a [Bf16],
         stride: usize,
-        biases: &mut [f32],
-        to: &mut [Half],
+        biases: &'a mut [f32],
+        to: &'a mut [Bf16],
     ) {
         let channels = passage.bias.len();
         for block in (0..channels).step_by(LANES) {
@@ -277,18 +277,18 @@ wide! {
                 let (pixel, gradient, to) = (lanes(pixel, block), lanes(gradient, block), lanes_mut(to, block));
                 if passage.first {
                     for c in 0..LANES {
-                        let y = full(pixel[c]) + bias[c];
-                        let dr = scale[c] * (full(gradient[c]) - part[c] - (y.max(0.0) - mean[c]) * slope[c]);
+                        let y = from_bf16(pixel[c]) + bias[c];
+                        let dr = scale[c] * (from_bf16(gradient[c]) - part[c] - (y.max(0.0) - mean[c]) * slope[c]);
                         let dy = if y > 0.0 { dr } else { 0.0 };
                         sum[c] += dy;
-                        to[c] = half(dy);
+                        to[c] = to_bf16(dy);
                     }
                 } else {
                     for c in 0..LANES {
-                        let y = full(pixel[c]) + bias[c];
-                        let dy = scale[c] * (full(gradient[c]) - part[c] - (y - mean[c]) * slope[c]);
+                        let y = from_bf16(pixel[c]) + bias[c];
+                        let dy = scale[c] * (from_bf16(gradient[c]) - part[c] - (y - mean[c]) * slope[c]);
                         sum[c] += dy;
-                        to[c] = half(dy);
+                        to[c] = to_bf16(dy);
                     }
                 }
             }
@@ -300,42 +300,42 @@ wide! {
     }
 }
 
-wide! {
+vectorized! {
     /// `to += from`, in bfloat16.
-    pub fn add_row(from: &[Half], to: &mut [Half]) {
+    pub fn add_row<'a>(from: &'a [Bf16], to: &'a mut [Bf16]) {
         for (to, &from) in to.iter_mut().zip(from) {
-            *to = half(full(*to) + full(from));
+            *to = to_bf16(from_bf16(*to) + from_bf16(from));
         }
     }
 }
 
-wide! {
+vectorized! {
     /// Rounds a block's rows to bfloat16.
-    pub fn round_rows(block: &[f32], columns: usize, to: &mut [Half], to_row: usize, rows: usize) {
+    pub fn round_rows<'a>(block: &'a [f32], columns: usize, to: &'a mut [Bf16], to_row: usize, rows: usize) {
         for (block, to) in block.chunks_exact(columns).zip(to.chunks_mut(to_row)).take(rows) {
             let to = &mut to[..columns];
             for c in 0..columns {
-                to[c] = half(block[c]);
+                to[c] = to_bf16(block[c]);
             }
         }
     }
 }
 
-wide! {
+vectorized! {
     /// Rounds a block's rows to bfloat16 after adding what is there.
-    pub fn add_rows(block: &[f32], columns: usize, to: &mut [Half], to_row: usize, rows: usize) {
+    pub fn add_rows<'a>(block: &'a [f32], columns: usize, to: &'a mut [Bf16], to_row: usize, rows: usize) {
         for (block, to) in block.chunks_exact(columns).zip(to.chunks_mut(to_row)).take(rows) {
             let to = &mut to[..columns];
             for c in 0..columns {
-                to[c] = half(block[c] + full(to[c]));
+                to[c] = to_bf16(block[c] + from_bf16(to[c]));
             }
         }
     }
 }
 
-wide! {
+vectorized! {
     /// Pixels `[pixels][channels]` to pairs `[pixels / 2][channels][2]`; `pixels` is even.
-    pub fn pair(from: &[Half], channels: usize, to: &mut [u32]) {
+    pub fn pair<'a>(from: &'a [Bf16], channels: usize, to: &'a mut [u32]) {
         for (from, to) in from.chunks_exact(2 * channels).zip(to.chunks_exact_mut(channels)) {
             let (even, odd) = from.split_at(channels);
             for c in 0..channels {
@@ -345,9 +345,9 @@ wide! {
     }
 }
 
-wide! {
+vectorized! {
     /// Pixels `[pixels][channels]` to pairs `[channels / 32][pixels / 2][32][2]`; `pixels` is even.
-    pub fn pair_columns(from: &[Half], channels: usize, to: &mut [u32]) {
+    pub fn pair_columns<'a>(from: &'a [Bf16], channels: usize, to: &'a mut [u32]) {
         let pairs = from.len() / channels / 2;
         for (p, from) in from.chunks_exact(2 * channels).enumerate() {
             let (even, odd) = from.split_at(channels);
@@ -361,98 +361,23 @@ wide! {
     }
 }
 
-/// Pairs `[pairs][channels]` to `[channels][pairs]`; both are multiples of 16.
-pub fn transpose(from: &[u32], channels: usize, to: &mut [u32]) {
-    let pairs = from.len() / channels;
-    assert!(channels.is_multiple_of(16) && pairs.is_multiple_of(16) && to.len() >= from.len());
-    #[cfg(target_arch = "x86_64")]
-    if demeanor::simd::Isa::active() >= demeanor::simd::Isa::Avx512 {
-        for p in (0..pairs).step_by(16) {
-            for c in (0..channels).step_by(16) {
-                // SAFETY: the processor has AVX-512; both 16 x 16 squares lie within their slices.
-                unsafe {
-                    transpose_square(
-                        from.as_ptr().add(p * channels + c),
-                        channels,
-                        to.as_mut_ptr().add(c * pairs + p),
-                        pairs,
-                    );
-                }
-            }
-        }
-        return;
-    }
-    for (p, from) in from.chunks_exact(channels).enumerate() {
-        for (c, &value) in from.iter().enumerate() {
-            to[c * pairs + p] = value;
-        }
-    }
-}
-
-/// # Safety
-/// The processor has AVX-512; 16 rows of 16 numbers, `from_row` and `to_row` apart, are readable and writable.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn transpose_square(from: *const u32, from_row: usize, to: *mut u32, to_row: usize) {
-    use std::arch::x86_64::*;
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut columns = [[_mm512_setzero_si512(); 4]; 4];
-        for (g, column) in columns.iter_mut().enumerate() {
-            let row = |i: usize| _mm512_loadu_si512(from.add((4 * g + i) * from_row).cast());
-            let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
-            let (t0, t1) = (_mm512_unpacklo_epi32(r0, r1), _mm512_unpackhi_epi32(r0, r1));
-            let (t2, t3) = (_mm512_unpacklo_epi32(r2, r3), _mm512_unpackhi_epi32(r2, r3));
-            column[0] = _mm512_unpacklo_epi64(t0, t2);
-            column[1] = _mm512_unpackhi_epi64(t0, t2);
-            column[2] = _mm512_unpacklo_epi64(t1, t3);
-            column[3] = _mm512_unpackhi_epi64(t1, t3);
-        }
-        for k in 0..4 {
-            let [u0, u1, u2, u3] = columns.map(|column| column[k]);
-            let (a, b) = (_mm512_shuffle_i32x4::<0x44>(u0, u1), _mm512_shuffle_i32x4::<0x44>(u2, u3));
-            let (c, d) = (_mm512_shuffle_i32x4::<0xee>(u0, u1), _mm512_shuffle_i32x4::<0xee>(u2, u3));
-            let lanes = [
-                _mm512_shuffle_i32x4::<0x88>(a, b),
-                _mm512_shuffle_i32x4::<0xdd>(a, b),
-                _mm512_shuffle_i32x4::<0x88>(c, d),
-                _mm512_shuffle_i32x4::<0xdd>(c, d),
-            ];
-            for (l, lane) in lanes.into_iter().enumerate() {
-                _mm512_storeu_si512(to.add((4 * l + k) * to_row).cast(), lane);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_transpose_moves_every_number() {
-        let (pairs, channels) = (48, 32);
-        let from: Vec<u32> = (0..pairs * channels).map(|i| i as u32).collect();
-        let mut to = vec![0; from.len()];
-        transpose(&from, channels, &mut to);
-        for p in 0..pairs {
-            for c in 0..channels {
-                assert_eq!(to[c * pairs + p], from[p * channels + c]);
-            }
-        }
-    }
-
-    #[test]
     fn a_pool_and_its_gradient() {
-        let value = |v: f32| half(v);
-        let from: Vec<Half> = [1.0, 5.0, 2.0, 5.0].iter().flat_map(|&v| [value(v); 32]).collect();
-        let mut to = vec![0; 32];
-        pool_row(&from, 64, 2, 2, 32, &mut to);
-        assert!(to.iter().all(|&t| full(t) == 5.0));
-        let mut gradient = vec![1; 128];
-        unpool_row(&from, 64, 2, 2, 32, &[value(3.0); 32], &mut gradient);
-        for (pixel, expected) in gradient.chunks_exact(32).zip([0.0, 3.0, 0.0, 0.0]) {
-            assert!(pixel.iter().all(|&g| full(g) == expected));
+        let value = |v: f32| to_bf16(v);
+        let from: Vec<Bf16> = [1.0, 5.0, 2.0, 5.0].iter().flat_map(|&v| [value(v); 32]).collect();
+        for isa in demeanor::simd::Isa::available() {
+            let mut to = vec![0; 32];
+            pool_row(isa, &from, 64, 2, 2, 32, &mut to);
+            assert!(to.iter().all(|&t| from_bf16(t) == 5.0));
+            let mut gradient = vec![1; 128];
+            unpool_row(isa, &from, 64, 2, 2, 32, &[value(3.0); 32], &mut gradient);
+            for (pixel, expected) in gradient.chunks_exact(32).zip([0.0, 3.0, 0.0, 0.0]) {
+                assert!(pixel.iter().all(|&g| from_bf16(g) == expected));
+            }
         }
     }
 }

@@ -4,18 +4,15 @@
 //! A batch is divided among the threads picture by picture; their sums are added in a fixed order, so that a run repeats
 //! exactly on as many threads.
 
-mod buffer;
 mod conv;
 mod map;
 mod rows;
 
 use demeanor::error::{Error, ErrorKind, Result};
 use demeanor::nn::spec::{Conv, Layer};
-pub use demeanor::nn::tile::Form;
-use demeanor::nn::tile::{Half, half};
+use demeanor::simd::{Aligned, Bf16, Isa, to_bf16};
 use rayon::prelude::*;
 
-use self::buffer::Buffer;
 use self::conv::{Convolution, Plan, Prepared, Sums, Workspace, padded};
 use self::map::Geometry;
 use self::rows::{RowLayer, Tape};
@@ -24,7 +21,6 @@ use crate::layout::{Layout, NORM_MOMENTUM};
 
 /// A network in training on the processor.
 pub struct NativeEngine {
-    form: Form,
     convolutions: Vec<Convolution>,
     maps: usize,
     /// The layers after the last map, beginning with the one that makes rows of it.
@@ -47,12 +43,12 @@ struct Part {
     widths: Vec<Vec<usize>>,
     /// True width of each picture in the raw sums of each convolution.
     raw_widths: Vec<Vec<usize>>,
-    maps: Vec<Buffer<Half>>,
-    gradients: Vec<Buffer<Half>>,
+    maps: Vec<Aligned<Bf16>>,
+    gradients: Vec<Aligned<Bf16>>,
     is_written: Vec<bool>,
-    raws: Vec<Buffer<Half>>,
-    dz: Buffer<Half>,
-    weights: Buffer<f32>,
+    raws: Vec<Aligned<Bf16>>,
+    dz: Aligned<Bf16>,
+    weights: Aligned<f32>,
     biases: Vec<f32>,
     workspace: Workspace,
 }
@@ -64,16 +60,16 @@ impl NativeEngine {
     /// [`ErrorKind::Setting`] for a layer that this engine does not train (see the message), [`ErrorKind::Shape`] for
     /// layers that do not fit each other.
     pub fn new(layers: &[Layer], input: [usize; 3]) -> Result<Self> {
-        Self::with_form(layers, input, Form::detect())
+        Self::with_isa(layers, input, Isa::active())
     }
 
-    /// As [`NativeEngine::new`], with the form of the products chosen.
+    /// As [`NativeEngine::new`], with the instruction set chosen.
     ///
     /// # Errors
     /// As [`NativeEngine::new`].
-    pub fn with_form(layers: &[Layer], input: [usize; 3], form: Form) -> Result<Self> {
+    pub fn with_isa(layers: &[Layer], input: [usize; 3], isa: Isa) -> Result<Self> {
         let layout = Layout::new(layers, input)?;
-        let mut builder = Builder { layout: &layout, convolutions: Vec::new(), maps: 1 };
+        let mut builder = Builder { isa, layout: &layout, convolutions: Vec::new(), maps: 1 };
         let is_map = |layer: &Layer| matches!(layer, Layer::Conv(_) | Layer::Residual { .. });
         let convolutional = layers.iter().take_while(|l| is_map(l)).count();
         let mut map = 0;
@@ -84,7 +80,6 @@ impl NativeEngine {
         let Builder { convolutions, maps, .. } = builder;
         let rows = rows::build(&layers[convolutional..], convolutional, &layout, convolutional > 0)?;
         Ok(NativeEngine {
-            form,
             prepared: vec![Prepared::default(); convolutions.len()],
             plans: Vec::new(),
             geometry: Vec::new(),
@@ -95,7 +90,7 @@ impl NativeEngine {
             statistics: layout.initial_statistics(),
             parameters: layout.parameters,
             parts: Vec::new(),
-            tape: Tape::default(),
+            tape: Tape::new(isa),
             count: 0,
         })
     }
@@ -162,10 +157,10 @@ impl NativeEngine {
             let widths: Vec<usize> = (first..first + count)
                 .map(|i| batch.widths.get(i).copied().unwrap_or(batch.width).clamp(1, batch.width))
                 .collect();
-            part.maps.resize_with(geometry.len(), Buffer::default);
-            part.gradients.resize_with(geometry.len(), Buffer::default);
+            part.maps.resize_with(geometry.len(), Aligned::default);
+            part.gradients.resize_with(geometry.len(), Aligned::default);
             part.widths.resize_with(geometry.len(), Vec::new);
-            part.raws.resize_with(plans.len(), Buffer::default);
+            part.raws.resize_with(plans.len(), Aligned::default);
             part.raw_widths.resize_with(plans.len(), Vec::new);
             part.is_written = vec![false; geometry.len()];
             for (map, geometry) in part.maps.iter_mut().zip(geometry) {
@@ -197,7 +192,6 @@ impl NativeEngine {
             .par_iter()
             .zip(self.prepared.par_iter_mut())
             .for_each(|(conv, prepared)| conv.prepare(parameters, train, prepared));
-        let form = self.form;
         for (c, conv) in self.convolutions.iter().enumerate() {
             let plan = &self.plans[c];
             let prepared = &mut self.prepared[c];
@@ -207,7 +201,6 @@ impl NativeEngine {
                 .map(|part| {
                     let widths = &part.raw_widths[c];
                     conv.convolve(
-                        form,
                         plan,
                         prepared,
                         &part.maps[conv.source],
@@ -249,7 +242,6 @@ impl NativeEngine {
     }
 
     fn backward_maps(&mut self, gradient: &mut [f32]) {
-        let form = self.form;
         for (c, conv) in self.convolutions.iter().enumerate().rev() {
             let plan = &self.plans[c];
             let prepared = &mut self.prepared[c];
@@ -292,7 +284,6 @@ impl NativeEngine {
                     fit(&mut to, part.maps[conv.source].len());
                 }
                 conv.back(
-                    form,
                     plan,
                     prepared,
                     &part.maps[conv.source],
@@ -385,18 +376,18 @@ impl Engine for NativeEngine {
 }
 
 /// A buffer of exactly this length; zeros where it had to be made anew.
-fn fit(buffer: &mut Buffer<Half>, length: usize) {
+fn fit(buffer: &mut Aligned<Bf16>, length: usize) {
     if buffer.len() != length {
         buffer.clear_to(length);
     }
 }
 
 /// Each output pixel's kernel window of a one-channel input, as the channels of that pixel.
-fn unfold(values: &[f32], width: usize, conv: &Convolution, geometry: &Geometry, to: &mut [Half]) {
+fn unfold(values: &[f32], width: usize, conv: &Convolution, geometry: &Geometry, to: &mut [Bf16]) {
     let height = values.len() / width;
     let [kh, kw] = conv.kernel;
     let left = if conv.causal { kw - 1 } else { kw / 2 };
-    let rounded: Vec<Half> = values.iter().map(|&v| half(v)).collect();
+    let rounded: Vec<Bf16> = values.iter().map(|&v| to_bf16(v)).collect();
     for y in 0..geometry.height {
         for x in 0..geometry.width {
             let pixel = &mut to[geometry.at(y, x) * geometry.channels..][..kh * kw];
@@ -414,6 +405,7 @@ fn unfold(values: &[f32], width: usize, conv: &Convolution, geometry: &Geometry,
 
 /// Turns layers into a list of convolutions between maps.
 struct Builder<'a> {
+    isa: Isa,
     layout: &'a Layout,
     convolutions: Vec<Convolution>,
     maps: usize,
@@ -471,6 +463,7 @@ impl Builder<'_> {
         let weight = place("weight")
             .ok_or_else(|| Error::new(ErrorKind::Shape, format!("layer {path} has no weight in the layout")))?;
         self.convolutions.push(Convolution {
+            isa: self.isa,
             source,
             unfolded,
             target: self.maps,
@@ -527,9 +520,9 @@ mod tests {
     }
 
     /// Along each tensor's own gradient, the loss must change as the gradient says.
-    fn check(layers: &[Layer], batch: &Batch, form: Form, tolerance: f32) {
+    fn check(layers: &[Layer], batch: &Batch, isa: Isa, tolerance: f32) {
         let layout = Layout::new(layers, [1, batch.height, batch.width]).unwrap();
-        let mut engine = NativeEngine::with_form(layers, [1, batch.height, batch.width], form).unwrap();
+        let mut engine = NativeEngine::with_isa(layers, [1, batch.height, batch.width], isa).unwrap();
         let mut parameters = layout.initial(3);
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         for slot in &layout.slots {
@@ -583,16 +576,7 @@ mod tests {
                 (loss(&moved(1.0)) - loss(&moved(-1.0))) / (2.0 * step * size)
             });
             let error = slopes.iter().map(|s| (s - size).abs() / size).fold(f64::INFINITY, f64::min);
-            assert!(error < f64::from(tolerance), "{form:?} {}: slopes {slopes:?}, gradient {size}", slot.name);
-        }
-    }
-
-    fn forms() -> Vec<Form> {
-        if Form::detect() == Form::Tiles {
-            vec![Form::Plain, Form::Tiles]
-        } else {
-            eprintln!("skipped: matrix tiles, because this processor has none");
-            vec![Form::Plain]
+            assert!(error < f64::from(tolerance), "{isa} {}: slopes {slopes:?}, gradient {size}", slot.name);
         }
     }
 
@@ -614,8 +598,8 @@ mod tests {
             Layer::GlobalAverage,
             dense(5, false),
         ];
-        for form in forms() {
-            check(&layers, &batch(6, 12, 12, vec![]), form, 0.08);
+        for isa in Isa::available() {
+            check(&layers, &batch(6, 12, 12, vec![]), isa, 0.08);
         }
     }
 
@@ -623,7 +607,7 @@ mod tests {
     fn gradients_over_several_groups_of_pictures() {
         let c = |pool| Layer::Conv(conv(40, [3, 3], [1, 1], Norm::BeforeRelu, pool));
         let layers = [c(None), c(Some([2, 2])), c(Some([2, 2])), Layer::GlobalAverage, dense(5, false)];
-        check(&layers, &batch(5, 48, 48, vec![]), Form::detect(), 0.08);
+        check(&layers, &batch(5, 48, 48, vec![]), Isa::active(), 0.08);
     }
 
     #[test]
@@ -637,8 +621,8 @@ mod tests {
             Layer::Dropout { rate: 0.3 },
             dense(7, false),
         ];
-        for form in forms() {
-            check(&layers, &batch(7, 10, 10, vec![]), form, 0.2);
+        for isa in Isa::available() {
+            check(&layers, &batch(7, 10, 10, vec![]), isa, 0.2);
         }
     }
 
@@ -653,8 +637,8 @@ mod tests {
             Layer::Dropout { rate: 0.5 },
             dense(7, false),
         ];
-        check(&layers, &batch(5, 48, 48, vec![]), Form::detect(), 0.2);
-        check(&layers, &batch(64, 48, 48, vec![]), Form::detect(), 0.2);
+        check(&layers, &batch(5, 48, 48, vec![]), Isa::active(), 0.2);
+        check(&layers, &batch(64, 48, 48, vec![]), Isa::active(), 0.2);
     }
 
     #[test]
@@ -668,8 +652,8 @@ mod tests {
                 last,
                 dense(8, false),
             ];
-            for form in forms() {
-                check(&layers, &batch(5, 16, 30, vec![30, 17, 22, 9, 28]), form, 0.08);
+            for isa in Isa::available() {
+                check(&layers, &batch(5, 16, 30, vec![30, 17, 22, 9, 28]), isa, 0.08);
             }
         }
     }
@@ -683,7 +667,7 @@ mod tests {
                 Layer::Lstm(Recurrent { units: 8, bidirectional, all_steps: false }),
                 dense(8, false),
             ];
-            check(&layers, &batch(4, 13, 11, vec![11, 5, 8, 3]), Form::Plain, 0.02);
+            check(&layers, &batch(4, 13, 11, vec![11, 5, 8, 3]), Isa::Portable, 0.02);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use demeanor::error::{Error, ErrorKind, Result};
 use demeanor::nn::spec::{Layer, Recurrent};
-use gemm::Parallelism;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -10,8 +9,9 @@ use rayon::prelude::*;
 use super::map::Geometry;
 use crate::engine::{Batch, Mode};
 use crate::layout::Layout;
-use crate::wide::wide;
-use demeanor::nn::tile::{Half, full, half};
+use demeanor::simd::matmul::{self, Matrix};
+use demeanor::simd::{Bf16, Isa, from_bf16, to_bf16};
+use demeanor::vectorized;
 
 /// The least variance that [`Layer::AttentiveStatistics`] takes a root of.
 const LEAST_VARIANCE: f32 = 1e-6;
@@ -57,7 +57,7 @@ pub struct Cell {
 
 /// A part of a batch's last map.
 pub struct Share<'a> {
-    pub map: &'a [Half],
+    pub map: &'a [Bf16],
     pub geometry: Geometry,
     pub channels: usize,
     pub widths: &'a [usize],
@@ -65,21 +65,28 @@ pub struct Share<'a> {
 
 /// A part of a batch's last map and its gradient.
 pub struct ShareGradient<'a> {
-    pub map: &'a [Half],
-    pub gradient: &'a mut [Half],
+    pub map: &'a [Bf16],
+    pub gradient: &'a mut [Bf16],
     pub geometry: Geometry,
     pub channels: usize,
     pub widths: &'a [usize],
 }
 
 /// What the backward pass needs of the last forward pass.
-#[derive(Default)]
 pub struct Tape {
+    isa: Isa,
     /// The input of each layer.
     inputs: Vec<Value>,
     kept: Vec<Kept>,
     output: Value,
     widths: Vec<usize>,
+}
+
+impl Tape {
+    /// An empty tape of a network that computes with this instruction set.
+    pub fn new(isa: Isa) -> Self {
+        Tape { isa, inputs: Vec::new(), kept: Vec::new(), output: Value::default(), widths: Vec::new() }
+    }
 }
 
 /// Rows of a batch: `[steps, count, rows]`; `steps` is 1 but for sequences.
@@ -193,40 +200,21 @@ const fn by_columns(column: usize) -> Strides {
     Strides { row: 1, column }
 }
 
-/// `c (+)= a b`, `[m, n] (+)= [m, k] [k, n]`; `c` row by row, rows `n` apart.
+/// `c (+)= a b`, `[m, n] (+)= [m, k] [k, n]`; `c` row by row, rows `n` apart. Large products are divided among the threads by
+/// rows, which changes no sum.
 #[allow(clippy::too_many_arguments)]
 fn multiply(m: usize, n: usize, k: usize, a: &[f32], sa: Strides, b: &[f32], sb: Strides, c: &mut [f32], add: bool) {
-    if m == 0 || n == 0 {
-        return;
+    let isa = Isa::active();
+    let right = Matrix { data: b, row: sb.row, column: sb.column };
+    let rows = if m * n * k > 1 << 22 { m.div_ceil(rayon::current_num_threads()).next_multiple_of(8) } else { m };
+    if rows >= m {
+        let left = Matrix { data: a, row: sa.row, column: sa.column };
+        return matmul::multiply(isa, [m, n, k], left, right, c, add);
     }
-    assert!(c.len() >= m * n);
-    assert!(k == 0 || a.len() > (m - 1) * sa.row + (k - 1) * sa.column);
-    assert!(k == 0 || b.len() > (k - 1) * sb.row + (n - 1) * sb.column);
-    let parallelism = if m * n * k > 1 << 22 { Parallelism::Rayon(0) } else { Parallelism::None };
-    // SAFETY: the assertions bound every number that is read or written.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c.as_mut_ptr(),
-            1,
-            n as isize,
-            add,
-            a.as_ptr(),
-            sa.column as isize,
-            sa.row as isize,
-            b.as_ptr(),
-            sb.column as isize,
-            sb.row as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
+    c[..m * n].par_chunks_mut(rows * n).enumerate().for_each(|(part, c)| {
+        let left = Matrix { data: &a[part * rows * sa.row..], row: sa.row, column: sa.column };
+        matmul::multiply(isa, [c.len() / n, n, k], left, right, c, add);
+    });
 }
 
 impl Affine {
@@ -311,7 +299,7 @@ pub fn forward(
                 _ => (input.clone(), Kept::Nothing),
             },
             RowLayer::Lstm { directions, units, all_steps } => {
-                remember(directions, *units, *all_steps, parameters, &input, &tape.widths)
+                remember(tape.isa, directions, *units, *all_steps, parameters, &input, &tape.widths)
             }
         };
         tape.inputs.push(input);
@@ -346,9 +334,18 @@ pub fn backward(
             (RowLayer::Dropout { .. }, Kept::Factors(factors)) => {
                 current.iter().zip(factors).map(|(g, f)| g * f).collect()
             }
-            (RowLayer::Lstm { directions, units, all_steps }, Kept::Memory(memories)) => {
-                recall(directions, *units, *all_steps, parameters, input, memories, &current, &tape.widths, gradient)
-            }
+            (RowLayer::Lstm { directions, units, all_steps }, Kept::Memory(memories)) => recall(
+                tape.isa,
+                directions,
+                *units,
+                *all_steps,
+                parameters,
+                input,
+                memories,
+                &current,
+                &tape.widths,
+                gradient,
+            ),
             (RowLayer::Average | RowLayer::Flatten | RowLayer::MeanMax, kept) => {
                 unpool(layer, kept, &current, output.rows, shares.take().unwrap_or_default());
                 return;
@@ -408,17 +405,17 @@ fn pool(layer: &RowLayer, pictures: &[(&Share<'_>, usize)]) -> (Value, Kept) {
                 match layer {
                     RowLayer::Average => {
                         for (t, &p) in to.iter_mut().zip(pixel) {
-                            *t += full(p) / (h * width) as f32;
+                            *t += from_bf16(p) / (h * width) as f32;
                         }
                     }
                     RowLayer::Flatten => {
                         for (c, &p) in pixel.iter().enumerate() {
-                            to[(c * h + y) * w + x] = full(p);
+                            to[(c * h + y) * w + x] = from_bf16(p);
                         }
                     }
                     _ => {
                         for (c, &p) in pixel.iter().enumerate() {
-                            let (row, p) = (at_row(c, y), full(p));
+                            let (row, p) = (at_row(c, y), from_bf16(p));
                             to[row] += p / width as f32;
                             let top = &mut to[channels * h + row];
                             if x == 0 || p > *top {
@@ -449,7 +446,7 @@ fn unpool(layer: &RowLayer, kept: &Kept, gradient: &[f32], rows: usize, shares: 
                     let pixel = &mut to[geometry.at(y, x) * geometry.channels..][..geometry.channels];
                     pixel[channels..].fill(0);
                     for (c, pixel) in pixel[..channels].iter_mut().enumerate() {
-                        *pixel = half(match layer {
+                        *pixel = to_bf16(match layer {
                             RowLayer::Average => from[c] / (h * width) as f32,
                             RowLayer::Flatten => from[(c * h + y) * w + x],
                             _ => {
@@ -470,7 +467,7 @@ fn unpool(layer: &RowLayer, kept: &Kept, gradient: &[f32], rows: usize, shares: 
 }
 
 /// A picture of a map as `[width][channels * height]`.
-fn frames(map: &[Half], geometry: &Geometry, channels: usize, width: usize) -> Vec<f32> {
+fn frames(map: &[Bf16], geometry: &Geometry, channels: usize, width: usize) -> Vec<f32> {
     let rows = channels * geometry.height;
     let at_row = rows_of(geometry, channels);
     let mut values = vec![0.0; width * rows];
@@ -478,7 +475,7 @@ fn frames(map: &[Half], geometry: &Geometry, channels: usize, width: usize) -> V
         for x in 0..width {
             let pixel = &map[geometry.at(y, x) * geometry.channels..][..channels];
             for (c, &p) in pixel.iter().enumerate() {
-                values[x * rows + at_row(c, y)] = full(p);
+                values[x * rows + at_row(c, y)] = from_bf16(p);
             }
         }
     }
@@ -586,7 +583,7 @@ fn unattend(
                             &mut to[share.geometry.at(y, t) * share.geometry.channels..][..share.geometry.channels];
                         pixel[share.channels..].fill(0);
                         for (c, pixel) in pixel[..share.channels].iter_mut().enumerate() {
-                            *pixel = half(d_x[t * rows + at_row(c, y)]);
+                            *pixel = to_bf16(d_x[t * rows + at_row(c, y)]);
                         }
                     }
                 }
@@ -655,10 +652,10 @@ fn hyperbolic_tangent(x: f32) -> f32 {
     1.0 - 2.0 / (1.0 + exponential(2.0 * x))
 }
 
-wide! {
+vectorized! {
     /// One step of an LSTM's direction for one clip: `gates` (input, forget, cell, output) before their functions to
     /// after, and the cell before to the cell and output.
-    pub fn remember_step(gates: &mut [f32], before: &[f32], cells: &mut [f32], outputs: &mut [f32]) {
+    pub fn remember_step<'a>(gates: &'a mut [f32], before: &'a [f32], cells: &'a mut [f32], outputs: &'a mut [f32]) {
         let units = before.len();
         let (i, rest) = gates.split_at_mut(units);
         let (f, rest) = rest.split_at_mut(units);
@@ -675,17 +672,17 @@ wide! {
     }
 }
 
-wide! {
+vectorized! {
     /// The gradient of one step: of the output (from the layer above and from the next step) and of the cell, to that of
     /// the gates and of the cell before (in place).
-    pub fn recall_step(
-        gates: &[f32],
-        cells: &[f32],
-        before: &[f32],
-        above: &[f32],
-        next: &[f32],
-        d_c: &mut [f32],
-        d_gates: &mut [f32],
+    pub fn recall_step<'a>(
+        gates: &'a [f32],
+        cells: &'a [f32],
+        before: &'a [f32],
+        above: &'a [f32],
+        next: &'a [f32],
+        d_c: &'a mut [f32],
+        d_gates: &'a mut [f32],
     ) {
         let units = before.len();
         let (i, rest) = gates.split_at(units);
@@ -715,6 +712,7 @@ fn order(direction: usize, steps: usize) -> Box<dyn DoubleEndedIterator<Item = u
 }
 
 fn remember(
+    isa: Isa,
     directions: &[Cell],
     units: usize,
     all_steps: bool,
@@ -765,7 +763,7 @@ fn remember(
                     None => before.fill(0.0),
                 }
                 let at = (t * count + b) * units;
-                remember_step(gates, &before, &mut cells[at..][..units], &mut outputs[at..][..units]);
+                remember_step(isa, gates, &before, &mut cells[at..][..units], &mut outputs[at..][..units]);
             }
             previous = Some(t);
         }
@@ -789,6 +787,7 @@ fn remember(
 
 #[allow(clippy::too_many_arguments)]
 fn recall(
+    isa: Isa,
     directions: &[Cell],
     units: usize,
     all_steps: bool,
@@ -828,6 +827,7 @@ fn recall(
                     from.fill(0.0);
                 }
                 recall_step(
+                    isa,
                     &memory.gates[(t * count + b) * gates_len..][..gates_len],
                     &memory.cells[at..][..units],
                     before.map_or(&none, |p| &memory.cells[(p * count + b) * units..][..units]),

@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::nn::conv::Convolution;
 use crate::nn::dense::DenseLayer;
-use crate::nn::lanes::{Form, LANES, Lanes, Work};
 use crate::nn::map::Map;
+use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// Largest value of each `high x wide` rectangle of `x`, whose channels stand in blocks.
 pub(crate) fn pool(x: &Map, y: &mut Map, [high, wide]: [usize; 2]) {
@@ -89,7 +89,7 @@ pub(crate) fn mean_max(x: &Map, out: &mut [f32]) {
 /// Attention over time and what it weighs.
 #[derive(Debug, Clone)]
 pub(crate) struct Attention {
-    form: Form,
+    isa: Isa,
     /// All hidden units at once: a convolution whose kernel is as high as the input.
     pub(crate) hidden: Convolution,
     /// `[hidden]`, padded to whole blocks.
@@ -100,10 +100,10 @@ pub(crate) struct Attention {
 
 impl Attention {
     /// With the convolution of the hidden units, the weights and the bias of the score, for at most `most` steps.
-    pub(crate) fn new(form: Form, hidden: Convolution, score: &[f32], bias: f32, most: usize) -> Self {
+    pub(crate) fn new(isa: Isa, hidden: Convolution, score: &[f32], bias: f32, most: usize) -> Self {
         let mut padded = score.to_vec();
-        padded.resize(crate::nn::lanes::padded(score.len()), 0.0);
-        Attention { form, hidden, score: padded, bias, weights: vec![0.0; most] }
+        padded.resize(crate::simd::padded(score.len()), 0.0);
+        Attention { isa, hidden, score: padded, bias, weights: vec![0.0; most] }
     }
 
     /// `[mean of all rows, deviation of all rows]` of `x`, given the hidden units before their tangent.
@@ -112,7 +112,7 @@ impl Attention {
         let weights = &mut self.weights[..width];
         weights.fill(self.bias);
         for (block, score) in self.score.as_chunks::<LANES>().0.iter().enumerate() {
-            self.form.run(Tangent(hidden.row_mut(block, 0)));
+            self.isa.dispatch(Tangent(hidden.row_mut(block, 0)));
             for (weight, pixel) in weights.iter_mut().zip(hidden.row(block, 0).as_chunks::<LANES>().0) {
                 *weight += pixel.iter().zip(score).map(|(h, s)| h * s).sum::<f32>();
             }
@@ -149,15 +149,14 @@ impl Attention {
 /// The tangent of all numbers, whole blocks.
 struct Tangent<'a>(&'a mut [f32]);
 
-impl Work for Tangent<'_> {
+impl SimdOp for Tangent<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn work<L: Lanes>(self, lanes: L) {
+    fn eval<S: Simd>(self, simd: S) {
         for block in self.0.as_chunks_mut::<LANES>().0 {
-            // SAFETY: an array of 16 numbers.
-            unsafe {
-                let x = lanes.load(block.as_ptr());
-                lanes.store(block.as_mut_ptr(), lanes.tanh(x));
-            }
+            let x = simd.load(block);
+            simd.store(simd.tanh(x), block);
         }
     }
 }
@@ -165,7 +164,7 @@ impl Work for Tangent<'_> {
 /// A squeeze and excitation: the factors of all channels from their means, and their use.
 #[derive(Debug, Clone)]
 pub(crate) struct Excitation {
-    form: Form,
+    isa: Isa,
     squeeze: DenseLayer,
     expand: DenseLayer,
     means: Vec<f32>,
@@ -175,9 +174,9 @@ pub(crate) struct Excitation {
 
 impl Excitation {
     /// With its two dense layers; the first one has the ReLU.
-    pub(crate) fn new(form: Form, squeeze: DenseLayer, expand: DenseLayer) -> Self {
+    pub(crate) fn new(isa: Isa, squeeze: DenseLayer, expand: DenseLayer) -> Self {
         Excitation {
-            form,
+            isa,
             means: vec![0.0; squeeze.rows()],
             hidden: vec![0.0; squeeze.padded_units()],
             factors: vec![0.0; expand.padded_units()],
@@ -191,7 +190,7 @@ impl Excitation {
         average(x, &mut self.means);
         self.squeeze.run(&self.means, &mut self.hidden)?;
         self.expand.run(&self.hidden, &mut self.factors)?;
-        self.form.run(Sigmoid(&mut self.factors));
+        self.isa.dispatch(Sigmoid(&mut self.factors));
         for (block, factors) in self.factors.as_chunks::<LANES>().0.iter().enumerate() {
             for row in 0..x.geometry.height {
                 let (from, _) = x.row(block, row).as_chunks::<LANES>();
@@ -210,15 +209,14 @@ impl Excitation {
 /// The sigmoid of all numbers, whole blocks.
 struct Sigmoid<'a>(&'a mut [f32]);
 
-impl Work for Sigmoid<'_> {
+impl SimdOp for Sigmoid<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn work<L: Lanes>(self, lanes: L) {
+    fn eval<S: Simd>(self, simd: S) {
         for block in self.0.as_chunks_mut::<LANES>().0 {
-            // SAFETY: an array of 16 numbers.
-            unsafe {
-                let x = lanes.load(block.as_ptr());
-                lanes.store(block.as_mut_ptr(), lanes.sigmoid(x));
-            }
+            let x = simd.load(block);
+            simd.store(simd.sigmoid(x), block);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A feature map in memory: blocks of channels, with a border of zeros around each.
 
-use crate::nn::lanes::{Aligned, LANES};
+use crate::simd::{Aligned, LANES};
 
 /// Rows and columns of zeros around a map, so that convolutions need not look where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,12 +5,11 @@ use crate::model::Tensors;
 use crate::nn::conv::{Convolution, Parts};
 use crate::nn::dense::{DenseLayer, Matrix};
 use crate::nn::gather::{self, Attention, Excitation};
-use crate::nn::lanes::{Aligned, Form, LANES, padded};
 use crate::nn::map::{Border, Geometry, Map};
 use crate::nn::recurrent::{Kind, Sequence};
 use crate::nn::spec::{self, Conv, Layer, MAX_VALUES, Norm};
-use crate::nn::tile;
 use crate::nn::trunk::Trunk;
+use crate::simd::{Aligned, Isa, LANES, padded};
 
 /// How exactly a network of pictures multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,7 +82,7 @@ impl Network {
     /// [`ErrorKind::Shape`] when the layers do not fit each other or the input, or need more memory than any sensible
     /// network; [`ErrorKind::Model`] when a tensor is missing or of another shape.
     pub fn new(layers: &[Layer], input: [usize; 3], tensors: &Tensors) -> Result<Self> {
-        Self::with_form(layers, input, tensors, Form::best())
+        Self::with_isa(layers, input, tensors, Isa::active())
     }
 
     /// A network of these layers for up to `most` pictures `[1, height, width]` at a time, for [`Network::run_pictures`]
@@ -98,45 +97,44 @@ impl Network {
         tensors: &Tensors,
         precision: Precision,
     ) -> Result<Self> {
-        let tiles = tile::Form::detect();
-        let form = (precision == Precision::Fast && tiles == tile::Form::Tiles).then_some(tiles);
-        Self::with_trunk(layers, [height, width], most, tensors, form)
+        let tiles = Some(Isa::active()).filter(|&isa| precision == Precision::Fast && isa == Isa::Amx);
+        Self::with_trunk(layers, [height, width], most, tensors, tiles)
     }
 
-    /// As [`Network::of_pictures`]; its first convolutions are done in blocks of this form, if one is given.
+    /// As [`Network::of_pictures`]; its first convolutions are done in blocks by this instruction set, if one is given.
     pub(crate) fn with_trunk(
         layers: &[Layer],
         [height, width]: [usize; 2],
         most: usize,
         tensors: &Tensors,
-        form: Option<tile::Form>,
+        trunk: Option<Isa>,
     ) -> Result<Self> {
         let input = [1, height, width];
         let length = Trunk::length(layers);
         let fits = length > 0 && Trunk::fits(&layers[..length], [height, width], most);
-        let Some(form) = form.filter(|_| fits) else { return Self::new(layers, input, tensors) };
+        let Some(isa) = trunk.filter(|_| fits) else { return Self::new(layers, input, tensors) };
         for (name, shape) in spec::tensors(layers, input)? {
             tensors.shaped(&name, &shape)?;
         }
-        let trunk = Trunk::new(form, &layers[..length], [height, width], most, tensors)?;
-        let mut network = Self::planned(layers, length, trunk.output(), tensors, Form::best())?;
+        let trunk = Trunk::new(isa, &layers[..length], [height, width], most, tensors)?;
+        let mut network = Self::planned(layers, length, trunk.output(), tensors, isa)?;
         network.input = input;
         network.trunk = Some(trunk);
         Ok(network)
     }
 
-    pub(crate) fn with_form(layers: &[Layer], input: [usize; 3], tensors: &Tensors, form: Form) -> Result<Self> {
+    pub(crate) fn with_isa(layers: &[Layer], input: [usize; 3], tensors: &Tensors, isa: Isa) -> Result<Self> {
         for (name, shape) in spec::tensors(layers, input)? {
             tensors.shaped(&name, &shape)?;
         }
-        Self::planned(layers, 0, input, tensors, form)
+        Self::planned(layers, 0, input, tensors, isa)
     }
 
     /// The layers from `start` on, for inputs of what those before give.
-    fn planned(layers: &[Layer], start: usize, input: [usize; 3], tensors: &Tensors, form: Form) -> Result<Self> {
+    fn planned(layers: &[Layer], start: usize, input: [usize; 3], tensors: &Tensors, isa: Isa) -> Result<Self> {
         let mut plan = Plan {
             start,
-            form,
+            isa,
             tensors,
             steps: Vec::new(),
             maps: Vec::new(),
@@ -404,7 +402,7 @@ impl Step {
 struct Plan<'a> {
     /// The number of the first layer that is planned.
     start: usize,
-    form: Form,
+    isa: Isa,
     tensors: &'a Tensors,
     steps: Vec<Step>,
     maps: Vec<Geometry>,
@@ -522,17 +520,17 @@ impl Plan<'_> {
                 let from = from()?;
                 let bias = |name: &str| self.tensor(path, name);
                 let squeeze =
-                    Matrix::new(self.form, self.stored(path, "squeeze.weight")?, padded(from.channels), |row| {
+                    Matrix::new(self.isa, self.stored(path, "squeeze.weight")?, padded(from.channels), |row| {
                         (row < from.channels).then_some(row)
                     });
                 let squeeze = DenseLayer::new(squeeze, &bias("squeeze.bias")?, true);
                 let hidden = bias("squeeze.bias")?.len();
                 let expand =
-                    Matrix::new(self.form, self.stored(path, "expand.weight")?, squeeze.padded_units(), |row| {
+                    Matrix::new(self.isa, self.stored(path, "expand.weight")?, squeeze.padded_units(), |row| {
                         (row < hidden).then_some(row)
                     });
                 let expand = DenseLayer::new(expand, &bias("expand.bias")?, false);
-                let excitation = Excitation::new(self.form, squeeze, expand);
+                let excitation = Excitation::new(self.isa, squeeze, expand);
                 let to = self.map(Geometry { border, ..from });
                 self.steps.push(Step::Excite { excitation, from: map?, to });
                 Value::Map(to)
@@ -553,7 +551,7 @@ impl Plan<'_> {
             Layer::AttentiveStatistics { hidden } => {
                 let from = from()?;
                 let convolution = Convolution::new(
-                    self.form,
+                    self.isa,
                     &Parts {
                         out: *hidden,
                         channels: from.channels,
@@ -570,7 +568,7 @@ impl Plan<'_> {
                 );
                 let score = self.tensor(path, "score.weight")?;
                 let bias = self.tensor(path, "score.bias")?.first().copied().unwrap_or(0.0);
-                let attention = Attention::new(self.form, convolution, &score, bias, from.most);
+                let attention = Attention::new(self.isa, convolution, &score, bias, from.most);
                 let units = self.map(flat(*hidden, from.most));
                 let count = 2 * from.channels * from.height;
                 let to = self.row(count);
@@ -584,7 +582,7 @@ impl Plan<'_> {
                 let mut bias = self.tensor(path, "bias")?;
                 let matrix = match value {
                     Value::Row(_, count) => {
-                        Matrix::new(self.form, weight, padded(count), |row| (row < count).then_some(row))
+                        Matrix::new(self.isa, weight, padded(count), |row| (row < count).then_some(row))
                     }
                     Value::Map(map) | Value::Flat(map) => {
                         let Geometry { channels, height, most: width, lanes, .. } = self.maps[map];
@@ -592,7 +590,7 @@ impl Plan<'_> {
                             raise(&mut bias, &weight.to_f32(), shift, height * width);
                         }
                         let rows = self.maps[map].size(width).unwrap_or(0);
-                        Matrix::new(self.form, weight, rows, |row| {
+                        Matrix::new(self.isa, weight, rows, |row| {
                             let (pixel, lane) = (row / lanes, row % lanes);
                             let (line, x) = (pixel / width, pixel % width);
                             let (block, y) = (line / height, line % height);
@@ -611,7 +609,7 @@ impl Plan<'_> {
                 let kind = if matches!(layer, Layer::Lstm(_)) { Kind::Lstm } else { Kind::Gru };
                 let from = from()?;
                 let sequence =
-                    Sequence::new(self.form, kind, recurrent, self.tensors, path, from.channels, from.height)?;
+                    Sequence::new(self.isa, kind, recurrent, self.tensors, path, from.channels, from.height)?;
                 let products = self.map(flat(sequence.gates(), from.most));
                 let units = sequence.units();
                 let all = sequence.all_steps().then(|| self.map(Geometry { border, ..flat(units, from.most) }));
@@ -653,7 +651,7 @@ impl Plan<'_> {
         let [sh, sw] = conv.stride;
         let edge = around(conv);
         let convolution = Convolution::new(
-            self.form,
+            self.isa,
             &Parts {
                 out: conv.out,
                 channels: from.channels,

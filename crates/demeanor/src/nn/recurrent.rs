@@ -4,9 +4,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Tensor, Tensors, Values};
 use crate::nn::conv::{Convolution, Parts};
 use crate::nn::dense::{DenseLayer, Matrix};
-use crate::nn::lanes::{Aligned, Form, LANES, Lanes, Work, padded};
 use crate::nn::map::Map;
 use crate::nn::spec::{self, Layer, Recurrent};
+use crate::simd::{Aligned, Isa, LANES, Simd, SimdOp, padded};
 
 /// Which recurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Kind {
 /// blocks, `[gates][padded units]`; what the padding holds stays 0.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
-    form: Form,
+    isa: Isa,
     kind: Kind,
     units: usize,
     matrix: Matrix,
@@ -83,15 +83,15 @@ fn named<'a>(tensors: &'a Tensors, path: &str, name: &str) -> Result<&'a Tensor>
 
 impl Cell {
     /// The direction whose tensors stand under `path`, such as `0.backward.`.
-    pub(crate) fn new(form: Form, kind: Kind, units: usize, tensors: &Tensors, path: &str) -> Result<Self> {
+    pub(crate) fn new(isa: Isa, kind: Kind, units: usize, tensors: &Tensors, path: &str) -> Result<Self> {
         let gates = kind.gates();
         let recurrent = spread(named(tensors, path, "recurrent.weight")?, gates, units)?;
         let mut bias = Aligned::zeros(gates * padded(units));
         if kind == Kind::Gru {
             bias.copy_from_slice(&spread(named(tensors, path, "recurrent.bias")?, gates, units)?.to_f32());
         }
-        let matrix = Matrix::new(form, &recurrent, padded(units), |row| (row < units).then_some(row));
-        Ok(Cell { form, kind, units, matrix, bias })
+        let matrix = Matrix::new(isa, &recurrent, padded(units), |row| (row < units).then_some(row));
+        Ok(Cell { isa, kind, units, matrix, bias })
     }
 
     /// The weights and the bias of the input, gates apart: `[gates padded units, rows]` and `[gates padded units]`.
@@ -121,7 +121,7 @@ impl Cell {
             state.gates.copy_from_slice(&self.bias);
         }
         self.matrix.add_product(&state.output, &mut state.gates)?;
-        self.form.run(Gates { cell: self, state, input });
+        self.isa.dispatch(Gates { cell: self, state, input });
         Ok(())
     }
 }
@@ -133,41 +133,37 @@ struct Gates<'a, F> {
     input: F,
 }
 
-impl<'a, F: Fn(usize) -> &'a [f32]> Work for Gates<'_, F> {
+impl<'a, F: Fn(usize) -> &'a [f32]> SimdOp for Gates<'_, F> {
+    type Output = ();
+
     #[inline(always)]
-    fn work<L: Lanes>(self, lanes: L) {
+    fn eval<S: Simd>(self, simd: S) {
         let blocks = padded(self.cell.units) / LANES;
         let State { output, memory, gates } = self.state;
         let (output, _) = output.as_chunks_mut::<LANES>();
         let (memory, _) = memory.as_chunks_mut::<LANES>();
         let (gates, _) = gates.as_chunks::<LANES>();
-        let one = lanes.splat(1.0);
+        let one = simd.splat(1.0);
         for block in 0..blocks {
-            // SAFETY: everything that is read and written is an array or a slice of 16 numbers.
-            unsafe {
-                let gate = |g: usize| lanes.load(gates[g * blocks + block].as_ptr());
-                match self.cell.kind {
-                    Kind::Lstm => {
-                        let before = lanes.load(memory[block].as_ptr());
-                        let kept = lanes.mul(lanes.sigmoid(gate(1)), before);
-                        let now = lanes.fma(lanes.sigmoid(gate(0)), lanes.tanh(gate(2)), kept);
-                        lanes.store(memory[block].as_mut_ptr(), now);
-                        let out = lanes.mul(lanes.sigmoid(gate(3)), lanes.tanh(now));
-                        lanes.store(output[block].as_mut_ptr(), out);
-                    }
-                    Kind::Gru => {
-                        let input = |g: usize| {
-                            let numbers = &(self.input)(g * blocks + block)[..LANES];
-                            lanes.load(numbers.as_ptr())
-                        };
-                        let reset = lanes.sigmoid(lanes.add(gate(0), input(0)));
-                        let update = lanes.sigmoid(lanes.add(gate(1), input(1)));
-                        let new = lanes.tanh(lanes.fma(reset, gate(2), input(2)));
-                        let before = lanes.load(output[block].as_ptr());
-                        let rest = lanes.fma(update, lanes.splat(-1.0), one);
-                        let out = lanes.fma(rest, new, lanes.mul(update, before));
-                        lanes.store(output[block].as_mut_ptr(), out);
-                    }
+            let gate = |g: usize| simd.load(&gates[g * blocks + block]);
+            match self.cell.kind {
+                Kind::Lstm => {
+                    let before = simd.load(&memory[block]);
+                    let kept = simd.mul(simd.sigmoid(gate(1)), before);
+                    let now = simd.fma(simd.sigmoid(gate(0)), simd.tanh(gate(2)), kept);
+                    simd.store(now, &mut memory[block]);
+                    let out = simd.mul(simd.sigmoid(gate(3)), simd.tanh(now));
+                    simd.store(out, &mut output[block]);
+                }
+                Kind::Gru => {
+                    let input = |g: usize| simd.load(&(self.input)(g * blocks + block).as_chunks().0[0]);
+                    let reset = simd.sigmoid(simd.add(gate(0), input(0)));
+                    let update = simd.sigmoid(simd.add(gate(1), input(1)));
+                    let new = simd.tanh(simd.fma(reset, gate(2), input(2)));
+                    let before = simd.load(&output[block]);
+                    let rest = simd.fma(update, simd.splat(-1.0), one);
+                    let out = simd.fma(rest, new, simd.mul(update, before));
+                    simd.store(out, &mut output[block]);
                 }
             }
         }
@@ -187,7 +183,7 @@ pub(crate) struct Sequence {
 impl Sequence {
     /// The layer at `path`, for an input of this shape whose channels stand in blocks.
     pub(crate) fn new(
-        form: Form,
+        isa: Isa,
         kind: Kind,
         layer: &Recurrent,
         tensors: &Tensors,
@@ -202,10 +198,10 @@ impl Sequence {
             let (one, own) = Cell::input(kind, layer.units, tensors, &path)?;
             weight.extend(one.to_f32());
             bias.extend(own);
-            cells.push(Cell::new(form, kind, layer.units, tensors, &path)?);
+            cells.push(Cell::new(isa, kind, layer.units, tensors, &path)?);
         }
         let products = Convolution::new(
-            form,
+            isa,
             &Parts {
                 out: bias.len(),
                 channels,
@@ -296,10 +292,10 @@ impl Stream {
     /// [`ErrorKind::Shape`] when a layer is none that can be streamed, or the layers do not fit each other;
     /// [`ErrorKind::Model`] when a tensor is missing or of another shape.
     pub fn new(layers: &[Layer], rows: usize, tensors: &Tensors) -> Result<Self> {
-        Self::with_form(layers, rows, tensors, Form::best())
+        Self::with_isa(layers, rows, tensors, Isa::active())
     }
 
-    pub(crate) fn with_form(layers: &[Layer], rows: usize, tensors: &Tensors, form: Form) -> Result<Self> {
+    pub(crate) fn with_isa(layers: &[Layer], rows: usize, tensors: &Tensors, isa: Isa) -> Result<Self> {
         for (name, shape) in spec::tensors(layers, [1, rows, 1])? {
             tensors.shaped(&name, &shape)?;
         }
@@ -312,9 +308,9 @@ impl Stream {
                     let kind = if matches!(layer, Layer::Lstm(_)) { Kind::Lstm } else { Kind::Gru };
                     let path = format!("{number}.");
                     let (weight, bias) = Cell::input(kind, recurrent.units, tensors, &path)?;
-                    let matrix = Matrix::new(form, &weight, wide, |row| (row < real).then_some(row));
+                    let matrix = Matrix::new(isa, &weight, wide, |row| (row < real).then_some(row));
                     let input = DenseLayer::new(matrix, &bias, false);
-                    let cell = Cell::new(form, kind, recurrent.units, tensors, &path)?;
+                    let cell = Cell::new(isa, kind, recurrent.units, tensors, &path)?;
                     let state = cell.state();
                     stream.buffers.push(Aligned::zeros(input.padded_units()));
                     stream.cells.push((input, cell, state));
@@ -323,7 +319,7 @@ impl Stream {
                 Layer::Dense(dense) => {
                     let weight = named(tensors, &format!("{number}."), "weight")?;
                     let bias = named(tensors, &format!("{number}."), "bias")?.to_f32();
-                    let matrix = Matrix::new(form, weight, wide, |row| (row < real).then_some(row));
+                    let matrix = Matrix::new(isa, weight, wide, |row| (row < real).then_some(row));
                     let layer = DenseLayer::new(matrix, &bias, dense.relu);
                     (real, wide) = (dense.units, layer.padded_units());
                     stream.buffers.push(Aligned::zeros(wide));

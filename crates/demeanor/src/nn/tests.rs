@@ -4,13 +4,12 @@ use proptest::prelude::*;
 
 use crate::error::ErrorKind;
 use crate::model::Tensors;
-use crate::nn::lanes::Form;
 use crate::nn::network::{Network, Precision};
 use crate::nn::plain;
 use crate::nn::recurrent::Stream;
 use crate::nn::spec::{self, Conv, Dense, Layer, Norm, Recurrent};
-use crate::nn::tile;
 use crate::nn::trunk::Trunk;
+use crate::simd::Isa;
 
 /// Numbers that look like chance, -1 to 1: the generator SplitMix64.
 pub(crate) struct Chance(pub(crate) u64);
@@ -89,14 +88,14 @@ fn close(found: &[f32], expected: &[f32], what: &str) {
 /// Checks all forms at several widths, one after the other in the same network.
 fn check(layers: &[Layer], input: [usize; 3], widths: &[usize], seed: u64, half: bool) {
     let tensors = weights(layers, input, seed, half);
-    for form in Form::all() {
-        let mut network = Network::with_form(layers, input, &tensors, form).unwrap();
+    for isa in Isa::available() {
+        let mut network = Network::with_isa(layers, input, &tensors, isa).unwrap();
         for (n, &width) in widths.iter().enumerate() {
             let sides = [input[0], input[1], width];
             let rows = input[0] * input[1];
             let numbers = Chance(seed + 1 + n as u64).many(rows * width);
             let expected = plain::run(layers, &tensors, &numbers, sides).unwrap();
-            let what = format!("{form:?}, {layers:?}, {sides:?}");
+            let what = format!("{isa}, {layers:?}, {sides:?}");
             close(network.run(&numbers, width).unwrap(), &expected, &what);
             let steps: Vec<f32> = (0..rows * width).map(|i| numbers[i % rows * width + i / rows]).collect();
             close(network.run_steps(&steps, width).unwrap(), &expected, &what);
@@ -248,9 +247,9 @@ fn a_stream_gives_what_the_whole_sequence_gives() {
     for layers in [paper_lstm(), vec![gru, last, Layer::Dense(Dense { units: 30, relu: true }), dense(3)]] {
         let tensors = weights(&layers, [1, 13, 40], 19, false);
         let steps = Chance(20).many(13 * 40);
-        for form in Form::all() {
-            let mut stream = Stream::with_form(&layers, 13, &tensors, form).unwrap();
-            let mut network = Network::with_form(&layers, [1, 13, 40], &tensors, form).unwrap();
+        for isa in Isa::available() {
+            let mut stream = Stream::with_isa(&layers, 13, &tensors, isa).unwrap();
+            let mut network = Network::with_isa(&layers, [1, 13, 40], &tensors, isa).unwrap();
             for _ in 0..2 {
                 for (n, step) in steps.chunks(13).enumerate() {
                     let expected = network.run_steps(&steps[..13 * (n + 1)], n + 1).unwrap();
@@ -342,18 +341,6 @@ fn block(out: usize) -> Layer {
     Layer::Residual { body, shortcut: None }
 }
 
-fn tile_forms() -> Vec<tile::Form> {
-    match tile::Form::detect() {
-        tile::Form::Plain => {
-            eprintln!(
-                "skipped: matrix tiles, because this processor has none; the plain form of the same sums is tested"
-            );
-            vec![tile::Form::Plain]
-        }
-        tiles => vec![tile::Form::Plain, tiles],
-    }
-}
-
 #[test]
 fn networks_of_pictures_in_blocks_of_half_numbers() {
     let pooled = |out| Layer::Conv(Conv { pool: Some([2, 2]), ..conv(out, [3, 3]) });
@@ -372,17 +359,14 @@ fn networks_of_pictures_in_blocks_of_half_numbers() {
         let size = side[0] * side[1];
         let tensors = weights(layers, input, n as u64, false);
         let pictures = Chance(n as u64 + 50).many(3 * size);
-        for form in tile_forms() {
-            let mut network = Network::with_trunk(layers, *side, 3, &tensors, Some(form)).unwrap();
+        for isa in Isa::available() {
+            let mut network = Network::with_trunk(layers, *side, 3, &tensors, Some(isa)).unwrap();
             let together = network.run_pictures(&pictures).unwrap().to_vec();
             for (picture, found) in pictures.chunks(size).zip(together.chunks(together.len() / 3)) {
                 let expected = plain::run(layers, &tensors, picture, input).unwrap();
                 let scale = expected.iter().fold(1e-3f32, |most, v| most.max(v.abs()));
                 for (a, b) in found.iter().zip(&expected) {
-                    assert!(
-                        (a - b).abs() <= 0.02 * scale,
-                        "{form:?}, {layers:?}: {a}, expected {b} (of up to {scale})"
-                    );
+                    assert!((a - b).abs() <= 0.02 * scale, "{isa}, {layers:?}: {a}, expected {b} (of up to {scale})");
                 }
                 // alone, after another picture in the same memory, to the last bit
                 assert_eq!(network.run_pictures(picture).unwrap(), found);
@@ -409,9 +393,9 @@ fn blocks_of_half_numbers_lose_nothing_of_small_whole_numbers() {
     let picture: Vec<f32> = chance.many(13 * 14).iter().map(|v| (v * 8.0).round()).collect();
     let expected = plain::run(&layers, &tensors, &picture, input).unwrap();
     assert!(expected.iter().any(|v| *v > 3.0) && expected.iter().all(|v| v.abs() < 256.0));
-    for form in tile_forms() {
-        let mut network = Network::with_trunk(&layers, [13, 14], 1, &tensors, Some(form)).unwrap();
-        assert_eq!(network.run_pictures(&picture).unwrap(), expected, "{form:?}");
+    for isa in Isa::available() {
+        let mut network = Network::with_trunk(&layers, [13, 14], 1, &tensors, Some(isa)).unwrap();
+        assert_eq!(network.run_pictures(&picture).unwrap(), expected, "{isa}");
     }
 }
 
@@ -428,7 +412,7 @@ fn a_network_of_too_many_large_maps_is_for_other_kernels() {
 fn what_is_no_picture_is_refused() {
     let layers = [Layer::Conv(conv(8, [3, 3])), Layer::GlobalAverage, dense(2)];
     let tensors = weights(&layers, [1, 6, 6], 1, false);
-    let mut network = Network::with_trunk(&layers, [6, 6], 2, &tensors, Some(tile::Form::Plain)).unwrap();
+    let mut network = Network::with_trunk(&layers, [6, 6], 2, &tensors, Some(Isa::Portable)).unwrap();
     for count in [0, 35, 37, 3 * 36] {
         assert_eq!(network.run_pictures(&vec![0.0; count]).unwrap_err().kind(), ErrorKind::Shape);
     }

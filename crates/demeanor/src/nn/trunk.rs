@@ -6,10 +6,10 @@
 
 use crate::error::Result;
 use crate::model::Tensors;
-use crate::nn::lanes::{self, Aligned, LANES, Lanes, Work};
 use crate::nn::map::Map;
 use crate::nn::spec::{Conv, Layer, MAX_VALUES, Norm};
-use crate::nn::tile::{BLOCK, Form, Half, Left, Right, STEP, block, full, half};
+use crate::simd::block::{BLOCK, Blocks, Left, Right, STEP};
+use crate::simd::{Aligned, Bf16, Isa, LANES, Simd, SimdOp, from_bf16, to_bf16};
 
 /// Channels of a plane.
 const PLANE: usize = 32;
@@ -17,9 +17,7 @@ const PLANE: usize = 32;
 /// Convolutions and residual blocks ready to run. Each step takes the map of its own number and gives the next one.
 #[derive(Debug, Clone)]
 pub(crate) struct Trunk {
-    form: Form,
-    /// What everything between the blocks is compiled for.
-    lanes: lanes::Form,
+    isa: Isa,
     side: [usize; 2],
     /// How many pictures there is room for.
     most: usize,
@@ -41,7 +39,7 @@ struct Step {
     inputs: usize,
     outputs: usize,
     /// `[outputs / 32][planes x taps][2][16 pairs][16 columns][2]`
-    weights: Aligned<Half>,
+    weights: Aligned<Bf16>,
     bias: Aligned<f32>,
     /// Places of the windows' pixels, counted in numbers from that of the result.
     offsets: Vec<isize>,
@@ -90,7 +88,7 @@ struct Planes {
     geometry: Geometry,
     planes: usize,
     most: usize,
-    data: Aligned<Half>,
+    data: Aligned<Bf16>,
 }
 
 impl Planes {
@@ -138,7 +136,7 @@ impl Trunk {
     /// A trunk of these layers (as many as [`Trunk::length`] says, at least one) for pictures `[1, height, width]`, up to
     /// `most` at a time.
     pub(crate) fn new(
-        form: Form,
+        isa: Isa,
         layers: &[Layer],
         [height, width]: [usize; 2],
         most: usize,
@@ -147,8 +145,7 @@ impl Trunk {
         let reach = reach(layers);
         let geometry = Geometry { height, width, above: reach[0], before: reach[1] };
         let mut trunk = Trunk {
-            form,
-            lanes: lanes::Form::best(),
+            isa,
             side: [height, width],
             most,
             steps: Vec::new(),
@@ -203,7 +200,7 @@ impl Trunk {
                             let (c, tap) = if unfolded { (0, k) } else { (plane + k, tap) };
                             if c < channels && tap < kh * kw {
                                 let value = weight[((first + o) * channels + c) * kh * kw + tap];
-                                weights[to + o / 16 * 512 + k / 2 * 32 + o % 16 * 2 + k % 2] = half(value);
+                                weights[to + o / 16 * 512 + k / 2 * 32 + o % 16 * 2 + k % 2] = to_bf16(value);
                             }
                         }
                     }
@@ -253,7 +250,7 @@ impl Trunk {
 
     /// Runs pictures `[count][height][width]`, as many as there is room for at the most.
     pub(crate) fn run(&mut self, pictures: &[f32], count: usize) {
-        self.lanes.run(Run { pictures, count: count.min(self.most), trunk: self });
+        self.isa.dispatch(Run { pictures, count: count.min(self.most), trunk: self });
     }
 
     /// Writes what a picture of the last run came to.
@@ -266,7 +263,7 @@ impl Trunk {
                 let row = to.row_mut(b, y);
                 for (x, pixel) in row.chunks_exact_mut(LANES).enumerate() {
                     let numbers = &from.data[at + x * PLANE..][..LANES];
-                    pixel.iter_mut().zip(numbers).for_each(|(to, &from)| *to = full(from));
+                    pixel.iter_mut().zip(numbers).for_each(|(to, &from)| *to = from_bf16(from));
                 }
             }
         }
@@ -280,9 +277,11 @@ struct Run<'a> {
     trunk: &'a mut Trunk,
 }
 
-impl Work for Run<'_> {
+impl SimdOp for Run<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn work<L: Lanes>(self, _: L) {
+    fn eval<S: Simd>(self, _: S) {
         let Run { pictures, count, trunk } = self;
         let Some(first) = trunk.steps.first() else { return };
         unfold(pictures, trunk.side, count, first.kernel, &mut trunk.maps[0]);
@@ -292,10 +291,10 @@ impl Work for Run<'_> {
             if step.pool {
                 trunk.raw.geometry = from.geometry;
                 trunk.raw.planes = step.outputs / PLANE;
-                convolve(trunk.form, step, from, count, None, &mut trunk.raw);
+                convolve(trunk.isa, step, from, count, None, &mut trunk.raw);
                 pool(&trunk.raw, count, to);
             } else {
-                convolve(trunk.form, step, from, count, step.add.map(|add| &before[add]), to);
+                convolve(trunk.isa, step, from, count, step.add.map(|add| &before[add]), to);
             }
         }
     }
@@ -358,7 +357,7 @@ fn unfold(pictures: &[f32], [height, width]: [usize; 2], count: usize, [kh, kw]:
                     };
                     for dx in 0..kw {
                         let column = (x + dx).checked_sub(kw / 2).filter(|column| *column < width);
-                        window[dy * kw + dx] = column.map_or(0, |column| half(values[row * width + column]));
+                        window[dy * kw + dx] = column.map_or(0, |column| to_bf16(values[row * width + column]));
                     }
                 }
             }
@@ -368,7 +367,7 @@ fn unfold(pictures: &[f32], [height, width]: [usize; 2], count: usize, [kh, kw]:
 
 /// One convolution over all pictures.
 #[inline(always)]
-fn convolve(form: Form, step: &Step, from: &Planes, count: usize, add: Option<&Planes>, to: &mut Planes) {
+fn convolve(isa: Isa, step: &Step, from: &Planes, count: usize, add: Option<&Planes>, to: &mut Planes) {
     let geometry = from.geometry;
     let (first, last) = (geometry.at(0, 0, 0), geometry.at(count - 1, geometry.height - 1, geometry.width - 1));
     let planes = step.inputs / PLANE;
@@ -380,6 +379,7 @@ fn convolve(form: Form, step: &Step, from: &Planes, count: usize, add: Option<&P
     assert!(last + BLOCK + above * geometry.pitch() + before <= geometry.plane(from.most));
     assert!(from.data.len() >= planes * from.plane() && step.weights.len() >= step.outputs * step.offsets.len() * STEP);
     let mut sums = Sums([0.0; BLOCK * BLOCK]);
+    let mut blocks = Blocks::begin(isa);
     for o in 0..step.outputs / BLOCK {
         let weights = &step.weights[o * step.offsets.len() * STEP * BLOCK..];
         let bias = &step.bias[o * BLOCK..][..BLOCK];
@@ -387,11 +387,9 @@ fn convolve(form: Form, step: &Step, from: &Planes, count: usize, add: Option<&P
         let added = add.map(|add| &add.data[o * add.plane()..][..add.plane()]);
         let target = &mut to.data[plane..];
         for pixel in (first..=last).step_by(BLOCK) {
-            let left = Left { start: from.data[pixel * PLANE..].as_ptr(), row: PLANE, steps: &step.offsets };
-            let right = Right { start: weights.as_ptr(), row: 32, step: STEP * BLOCK, second: 512 };
-            // SAFETY: the assertions above bound what the windows of the block's 32 pixels read; the weights hold a step of
-            // 1,024 numbers for each offset; the sums are 32 x 32. The form is `Form::detect`'s or plain.
-            unsafe { block(form, left, right, sums.0.as_mut_ptr(), BLOCK, false) };
+            let left = Left { data: &from.data, start: pixel * PLANE, row: PLANE, steps: &step.offsets };
+            let right = Right { data: weights, start: 0, row: 32, step: STEP * BLOCK, second: 512 };
+            blocks.multiply(left, right, &mut sums.0, BLOCK, false);
             let pixels = pixel..(pixel + BLOCK).min(last + 1);
             finish(&sums, bias, step.relu, added, geometry, pixels, target);
         }
@@ -408,10 +406,10 @@ fn finish(
     sums: &Sums,
     bias: &[f32],
     relu: bool,
-    added: Option<&[Half]>,
+    added: Option<&[Bf16]>,
     geometry: Geometry,
     pixels: std::ops::Range<usize>,
-    to: &mut [Half],
+    to: &mut [Bf16],
 ) {
     let (pitch, picture) = (geometry.pitch(), geometry.picture());
     let start = geometry.slack() + geometry.above * pitch + geometry.before;
@@ -425,12 +423,12 @@ fn finish(
             match added.and_then(|added| added[pixel * PLANE..].first_chunk::<PLANE>()) {
                 None => {
                     for c in 0..PLANE {
-                        to[c] = half((sums[c] + bias[c]).max(low));
+                        to[c] = to_bf16((sums[c] + bias[c]).max(low));
                     }
                 }
                 Some(added) => {
                     for c in 0..PLANE {
-                        to[c] = half(((sums[c] + bias[c]).max(low) + full(added[c])).max(0.0));
+                        to[c] = to_bf16(((sums[c] + bias[c]).max(low) + from_bf16(added[c])).max(0.0));
                     }
                 }
             }

@@ -1,7 +1,9 @@
 //! Instruction sets, and the choice of the one that every kernel uses.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
+use super::arch::{self, portable::Portable};
+use super::vector::{RawSimd, Simd, SimdOp};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An instruction set that kernels are compiled for. Each one holds all that stands before it for its kind of processor.
@@ -10,6 +12,10 @@ use crate::error::{Error, ErrorKind, Result};
 pub enum Isa {
     /// What the compiler makes of arrays, for every processor.
     Portable,
+    /// WebAssembly's SIMD; with relaxed instructions where the build has them.
+    Wasm,
+    /// 64-bit Arm.
+    Neon,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ and VL.
@@ -20,12 +26,21 @@ pub enum Isa {
 
 impl Isa {
     /// All instruction sets, whether or not this processor has them.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Amx];
+    pub const ALL: [Isa; 6] = [
+        Isa::Portable,
+        Isa::Wasm,
+        Isa::Neon,
+        Isa::Avx2,
+        Isa::Avx512,
+        Isa::Amx,
+    ];
 
     /// The name that `--isa` and `DEMEANOR_ISA` take.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Wasm => "wasm",
+            Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Amx => "amx",
@@ -34,24 +49,42 @@ impl Isa {
 
     /// Whether this processor and system can run it.
     pub fn is_available(self) -> bool {
-        match self {
-            Isa::Portable => true,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => {
-                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
-            }
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => {
-                Isa::Avx2.is_available()
-                    && is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-            }
-            Isa::Amx => Isa::Avx512.is_available() && crate::nn::tile::has_tiles(),
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => false,
+        available() & self.bit() != 0
+    }
+
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
+    /// Does a piece of work with these instructions; with portable ones where this processor does not have them.
+    #[inline]
+    pub fn dispatch<Op: SimdOp>(self, op: Op) -> Op::Output {
+        if !self.is_available() {
+            return op.eval(Portable);
         }
+        match self {
+            // SAFETY: just checked; so is that below.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { arch::avx2::eval(op) },
+            // SAFETY: see above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Amx => unsafe { arch::avx512::eval(op) },
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Isa::Neon => arch::neon::eval(op),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Wasm => arch::wasm::eval(op),
+            _ => op.eval(Portable),
+        }
+    }
+
+    /// How many blocks of sums kernels of this set keep in registers.
+    pub(crate) fn blocks(self) -> usize {
+        self.dispatch(Registers).0
+    }
+
+    /// Whether half precision is widened fast enough to keep weights in it.
+    pub(crate) fn has_f16(self) -> bool {
+        self.dispatch(Registers).1
     }
 
     /// The instruction sets that can run here, the fastest last.
@@ -111,6 +144,63 @@ impl Isa {
             format!("DEMEANOR_ISA: this processor or system has no {isa}; it has {}", names.join(", ")),
         ))
     }
+}
+
+/// What [`RawSimd`] says of registers.
+struct Registers;
+
+impl SimdOp for Registers {
+    type Output = (usize, bool);
+    #[inline(always)]
+    fn eval<S: Simd>(self, _: S) -> Self::Output {
+        (<S as RawSimd>::BLOCKS, <S as RawSimd>::HAS_F16)
+    }
+}
+
+/// A bit for each instruction set: whether this processor and system can run it.
+fn available() -> u32 {
+    static AVAILABLE: AtomicU32 = AtomicU32::new(0);
+    let bits = AVAILABLE.load(Ordering::Relaxed);
+    if bits != 0 {
+        return bits;
+    }
+    let bits = detect().iter().fold(0, |bits, isa| bits | isa.bit());
+    AVAILABLE.store(bits, Ordering::Relaxed);
+    bits
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Vec<Isa> {
+    let mut found = vec![Isa::Portable];
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+        found.push(Isa::Avx2);
+        let foundation = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        if foundation {
+            found.push(Isa::Avx512);
+            #[cfg(target_os = "linux")]
+            if arch::amx::is_allowed() {
+                found.push(Isa::Amx);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(target_arch = "aarch64")]
+fn detect() -> Vec<Isa> {
+    vec![Isa::Portable, Isa::Neon]
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn detect() -> Vec<Isa> {
+    let mut found = vec![Isa::Portable];
+    if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) {
+        found.push(Isa::Wasm);
+    }
+    found
 }
 
 /// The number of the active one in [`Isa::ALL`]; beyond it before the first choice.

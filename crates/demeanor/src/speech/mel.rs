@@ -6,11 +6,11 @@ use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
 
 use crate::input::Hz;
-use crate::nn::lanes::{Form, LANES, Lanes, Work};
+use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// Computes mel powers; holds tables and buffers, so that nothing is allocated in use.
 pub(crate) struct MelPowers {
-    form: Form,
+    isa: Isa,
     frame: usize,
     hop: usize,
     window: Vec<f32>,
@@ -35,7 +35,7 @@ impl MelPowers {
         let window = hamming(frame);
         let plan = FftPlanner::<f32>::new().plan_fft_forward(fft);
         MelPowers {
-            form: Form::best(),
+            isa: Isa::best(),
             frame,
             hop,
             gained: window.clone(),
@@ -66,15 +66,15 @@ impl MelPowers {
                     *z = Complex::new(*x, *y);
                 }
                 self.fft.process_with_scratch(&mut self.spectrum, &mut self.scratch);
-                self.form.run(Powers { spectrum: &self.spectrum, power: &mut self.power, lane: first });
+                self.isa.dispatch(Powers { spectrum: &self.spectrum, power: &mut self.power, lane: first });
             }
-            self.form.run(Bands { bank: &self.bank, power: &self.power, rows });
+            self.isa.dispatch(Bands { bank: &self.bank, power: &self.power, rows });
         }
     }
 
     /// Makes each value `scale log10(max(value, least) + floor)`.
     pub(crate) fn logarithms(&self, values: &mut [f32], least: f32, floor: f32, scale: f32) {
-        self.form.run(Logarithms { values, least, floor, scale });
+        self.isa.dispatch(Logarithms { values, least, floor, scale });
     }
 
     /// Puts frame `t` under its window.
@@ -105,9 +105,11 @@ struct Powers<'a> {
     lane: usize,
 }
 
-impl Work for Powers<'_> {
+impl SimdOp for Powers<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn work<L: Lanes>(self, _: L) {
+    fn eval<S: Simd>(self, _: S) {
         // Of z = x + i y, X[k] = (Z[k] + Z*[n - k]) / 2 and Y[k] = (Z[k] - Z*[n - k]) / 2i.
         let mirrored = std::iter::once(&self.spectrum[0]).chain(self.spectrum[1..].iter().rev());
         for ((power, z), m) in self.power.iter_mut().zip(self.spectrum).zip(mirrored) {
@@ -125,9 +127,11 @@ struct Bands<'a> {
     rows: &'a mut [f32],
 }
 
-impl Work for Bands<'_> {
+impl SimdOp for Bands<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn work<L: Lanes>(self, _: L) {
+    fn eval<S: Simd>(self, _: S) {
         let bands = self.bank.spans.len();
         let mut weights = &self.bank.weights[..];
         for (band, &(first, count)) in self.bank.spans.iter().enumerate() {
@@ -153,9 +157,11 @@ struct Logarithms<'a> {
     scale: f32,
 }
 
-impl Work for Logarithms<'_> {
+impl SimdOp for Logarithms<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn work<L: Lanes>(self, _: L) {
+    fn eval<S: Simd>(self, _: S) {
         for value in self.values {
             *value = self.scale * log10(value.max(self.least) + self.floor);
         }
@@ -244,17 +250,17 @@ mod tests {
             let bins = fft / 2 + 1;
             let mut power = vec![[0.0; LANES]; bins];
             let mut rows = vec![0.0; LANES * bands];
-            for form in Form::all() {
+            for isa in Isa::available() {
                 for bin in 0..bins {
                     // another power in each frame
                     power.fill([0.0; LANES]);
                     power[bin] = std::array::from_fn(|frame| 1.0 + frame as f32);
-                    form.run(Bands { bank: &bank, power: &power, rows: &mut rows });
+                    isa.dispatch(Bands { bank: &bank, power: &power, rows: &mut rows });
                     for (frame, row) in rows.chunks_exact(bands).enumerate() {
                         for (band, found) in row.iter().enumerate() {
                             let wanted = wanted[band * bins + bin];
                             let error = (found / (1.0 + frame as f32) - wanted).abs() / wanted.abs().max(0.01 * top);
-                            assert!(error < 1e-3, "{form:?}, {rate} Hz, band {band}, bin {bin}: {error}");
+                            assert!(error < 1e-3, "{isa}, {rate} Hz, band {band}, bin {bin}: {error}");
                         }
                     }
                 }

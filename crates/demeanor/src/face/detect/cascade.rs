@@ -38,7 +38,7 @@ struct Stump {
 
 /// How a feature's value, divided by the window's deviation, becomes a vote.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Rule {
+pub struct Rule {
     pub threshold: f32,
     pub below: f32,
     pub above: f32,
@@ -251,7 +251,7 @@ impl Corners {
 
 /// How the columns of an integral image lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Numbers from one row to the next.
     pub stride: usize,
     /// Whether windows begin at every second column: then even columns come first and odd ones from the middle of a row
@@ -268,21 +268,21 @@ impl Layout {
 
 /// A feature of `K` corners: where they lie, counted from the window's top left corner.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Feature<const K: usize> {
+pub(crate) struct Feature<const K: usize> {
     pub at: [u32; K],
     pub rule: Rule,
 }
 
 /// A stage's threshold and where its features end in the plan's lists.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PlanStage {
+pub(crate) struct PlanStage {
     pub threshold: f32,
     pub ends: [usize; 3],
 }
 
 /// A cascade laid out for integral images of one layout.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub layout: Layout,
     pub stages: Vec<PlanStage>,
     pub edges: Vec<Feature<6>>,

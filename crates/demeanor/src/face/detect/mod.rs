@@ -3,10 +3,9 @@
 //! Follows OpenCV 4's `CascadeClassifier::detectMultiScale` step by step, so that it finds the same regions; what it does
 //! in another way (several windows at once, a few rows at a time) does not change them. `docs/detector.md` tells more.
 
-mod cascade;
+pub(crate) mod cascade;
 mod group;
 mod level;
-mod scan;
 
 pub use cascade::Cascade;
 
@@ -14,10 +13,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::face::grey;
 use crate::input::{Frame, Region};
 
+use crate::simd::Isa;
+use crate::simd::scan::{self, scan};
 use cascade::{Layout, Plan};
 use group::{Candidate, Grouper};
 use level::{Level, Picture};
-use scan::{Form, scan};
 
 /// The figures of OpenCV's `haarcascade_frontalface_default`; `frontal.LICENSE.txt` beside it says whose they are.
 static FRONTAL: &[u8] = include_bytes!("frontal.cascade");
@@ -78,7 +78,7 @@ pub struct Detection {
 #[derive(Debug)]
 pub struct Detector {
     cascade: Cascade,
-    form: Form,
+    isa: Isa,
     /// For windows at every column, and at every second one.
     plans: [Plan; 2],
     level: Level,
@@ -105,7 +105,7 @@ impl Detector {
         grouper.reserve(CANDIDATES);
         Detector {
             cascade,
-            form: Form::best(),
+            isa: Isa::active(),
             plans: [Plan::default(), Plan::default()],
             level: Level::default(),
             grey: Vec::new(),
@@ -193,7 +193,7 @@ impl Detector {
             let halved = scale < 2.0;
             let plan = &mut self.plans[usize::from(halved)];
             plan.lay(&self.cascade, Layout { stride, halved });
-            let search = LevelSearch { form: self.form, plan, cascade: &self.cascade, scale, stripes };
+            let search = LevelSearch { isa: self.isa, plan, cascade: &self.cascade, scale, stripes };
             search.run(picture, &mut self.level, &mut self.passed, &mut self.candidates);
         }
         for candidate in &mut self.candidates {
@@ -257,7 +257,7 @@ fn stride(columns: usize) -> usize {
 
 /// The search for faces of one size.
 struct LevelSearch<'a> {
-    form: Form,
+    isa: Isa,
     plan: &'a Plan,
     cascade: &'a Cascade,
     scale: f32,
@@ -278,7 +278,7 @@ impl LevelSearch<'_> {
         for y in (0..down).step_by(step) {
             let from = level.rows(picture, y, window_height + 1);
             passed.clear();
-            scan(self.form, self.plan, level.sums(), from, across, passed);
+            scan(self.isa, self.plan, level.sums(), from, across, passed);
             candidates.extend(passed.iter().map(|&x| Candidate {
                 x: side(x as usize * step),
                 y: side(y),
@@ -337,17 +337,17 @@ mod tests {
         for (seed, width, height) in [(1, 203, 97), (2, 320, 240), (3, 131, 260), (4, 64, 64), (0, 25, 24)] {
             let pixels = scenery(seed, width, height);
             let mut lists = Vec::new();
-            for form in Form::usable() {
+            for isa in Isa::available() {
                 let mut detector = lax();
-                detector.form = form;
+                detector.isa = isa;
                 let settings =
                     DetectSettings { scale_factor: 1.05, min_neighbours: 0, min_face_px: 0, max_face_px: None };
                 let mut found = Vec::new();
                 detector.detect(&grey(&pixels, width, height), &settings, &mut found).unwrap();
-                lists.push((form, found));
+                lists.push((isa, found));
             }
-            for (form, found) in &lists {
-                assert_eq!(*found, lists[0].1, "{form:?}, {width}x{height}");
+            for (isa, found) in &lists {
+                assert_eq!(*found, lists[0].1, "{isa}, {width}x{height}");
                 assert!(found.len() > 50 || width < 100, "{}", found.len());
             }
         }

@@ -1,83 +1,56 @@
 //! Judges the windows of a row, several side by side.
 //!
-//! One algorithm, written over [`Lanes`]: a portable form that the compiler vectorises, AVX2 and AVX-512. All of them
+//! One algorithm, written over [`Windows`]: a portable form that the compiler vectorises, AVX2 and AVX-512. All of them
 //! do the same single-precision operations in the same order, so they agree bit by bit.
 
-use super::cascade::{Feature, Plan, PlanStage, Rule};
-use crate::simd::Isa;
-
-/// Which form judges windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Form {
-    /// The forms that this processor can run, the fastest last.
-    #[cfg(test)]
-    pub fn usable() -> impl Iterator<Item = Form> {
-        [
-            Some(Form::Portable),
-            #[cfg(target_arch = "x86_64")]
-            (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Form::Avx2),
-            #[cfg(target_arch = "x86_64")]
-            (is_x86_feature_detected!("avx512f")).then_some(Form::Avx512),
-        ]
-        .into_iter()
-        .flatten()
-    }
-
-    /// The form of the active instruction set.
-    pub fn best() -> Form {
-        match Isa::active() {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Form::Avx2,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Amx => Form::Avx512,
-            _ => Form::Portable,
-        }
-    }
-}
+use super::Isa;
+use super::vector::{Simd, SimdOp};
+use crate::face::detect::cascade::{Feature, Plan, PlanStage, Rule};
 
 /// Rows of the integral images of a picture and of its squared values, laid out as a plan asks for it. Both wrap around;
 /// differences over a window come out right all the same.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sums<'a> {
+pub(crate) struct Sums<'a> {
     pub values: &'a [i32],
     pub squares: &'a [i32],
 }
 
 /// How many numbers beyond the last window's last corner must be readable.
-pub(super) const SPARE: usize = 16;
+pub(crate) const SPARE: usize = 16;
 
 /// Adds to `found` which of `count` neighbouring windows pass all stages; the first one's top left corner is at `from`.
 /// As in OpenCV, the window after one that fails at the first stage is left out.
 ///
 /// What does not fit the sums is not judged.
-pub(super) fn scan(form: Form, plan: &Plan, sums: Sums<'_>, from: usize, count: usize, found: &mut Vec<u32>) {
-    // every form reads no further than this; see `Lanes::load`
+pub(crate) fn scan(isa: Isa, plan: &Plan, sums: Sums<'_>, from: usize, count: usize, found: &mut Vec<u32>) {
+    // every instruction set reads no further than this; see `Windows::load`
     let end = from + count + plan.reach + SPARE;
     if plan.stages.is_empty() || sums.values.len() < end || sums.squares.len() < end {
         debug_assert!(false, "rows of {} numbers, expected {end}", sums.values.len());
         return;
     }
-    match form {
-        Form::Portable => scan_with(Portable, plan, sums, from, count, found),
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Form::usable` offers this only where the processor has AVX2
-        Form::Avx2 => unsafe { x86::scan_avx2(plan, sums, from, count, found) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Form::usable` offers this only where the processor has AVX-512F
-        Form::Avx512 => unsafe { x86::scan_avx512(plan, sums, from, count, found) },
+    isa.dispatch(Scan { plan, sums, from, count, found });
+}
+
+/// The windows of a row; bounds have been checked.
+struct Scan<'a> {
+    plan: &'a Plan,
+    sums: Sums<'a>,
+    from: usize,
+    count: usize,
+    found: &'a mut Vec<u32>,
+}
+
+impl SimdOp for Scan<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        scan_with(simd.windows(), self.plan, self.sums, self.from, self.count, self.found);
     }
 }
 
 /// `N` windows side by side.
-trait Lanes: Copy {
+pub trait Windows: Copy {
     /// How many, at most 16.
     const N: usize;
     /// A whole number (`i32`) per window.
@@ -105,7 +78,7 @@ trait Lanes: Copy {
 
 /// See [`scan`], which has checked the bounds.
 #[inline(always)]
-fn scan_with<L: Lanes>(lanes: L, plan: &Plan, sums: Sums<'_>, from: usize, count: usize, found: &mut Vec<u32>) {
+fn scan_with<L: Windows>(lanes: L, plan: &Plan, sums: Sums<'_>, from: usize, count: usize, found: &mut Vec<u32>) {
     let mut left_out = 0; // bit 0: whether the next window is
     for first in (0..count).step_by(L::N) {
         let windows = u32::MAX >> (32 - (count - first).min(L::N));
@@ -160,7 +133,7 @@ fn scan_with<L: Lanes>(lanes: L, plan: &Plan, sums: Sums<'_>, from: usize, count
 /// # Safety
 /// `at + plan.reach + N` is at most `sums.len()`.
 #[inline(always)]
-unsafe fn votes<L: Lanes>(
+unsafe fn votes<L: Windows>(
     lanes: L,
     plan: &Plan,
     stage: &PlanStage,
@@ -226,7 +199,7 @@ fn after_failures(failed: u32, left_out: u32) -> u32 {
 #[derive(Clone, Copy)]
 struct Single;
 
-impl Lanes for Single {
+impl Windows for Single {
     const N: usize = 1;
     type Whole = i32;
     type Real = f32;
@@ -278,9 +251,9 @@ impl Lanes for Single {
 
 /// Sixteen windows, on any processor.
 #[derive(Clone, Copy)]
-struct Portable;
+pub struct Sixteen;
 
-impl Lanes for Portable {
+impl Windows for Sixteen {
     const N: usize = 16;
     type Whole = [i32; 16];
     type Real = [f32; 16];
@@ -330,30 +303,25 @@ impl Lanes for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(crate) mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Lanes, Plan, Rule, Sums, scan_with};
+    use super::{Rule, Windows};
 
-    /// # Safety
-    /// The processor has AVX2 and FMA.
-    #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn scan_avx2(plan: &Plan, sums: Sums<'_>, from: usize, count: usize, found: &mut Vec<u32>) {
-        scan_with(Avx2(()), plan, sums, from, count, found);
-    }
-
-    /// # Safety
-    /// The processor has AVX-512F.
-    #[target_feature(enable = "avx512f")]
-    pub unsafe fn scan_avx512(plan: &Plan, sums: Sums<'_>, from: usize, count: usize, found: &mut Vec<u32>) {
-        scan_with(Avx512(()), plan, sums, from, count, found);
-    }
-
-    /// Eight windows. Exists only within `scan_avx2`, which asks for AVX2.
+    /// Eight windows; the proof that the processor has AVX2.
     #[derive(Clone, Copy)]
-    struct Avx2(());
+    pub struct Eight(());
 
-    impl Lanes for Avx2 {
+    impl Eight {
+        /// # Safety
+        /// The processor must have AVX2.
+        #[inline(always)]
+        pub(crate) unsafe fn new() -> Self {
+            Eight(())
+        }
+    }
+
+    impl Windows for Eight {
         const N: usize = 8;
         type Whole = __m256i;
         type Real = __m256;
@@ -367,25 +335,25 @@ mod x86 {
 
         #[inline(always)]
         fn plus(self, a: __m256i, b: __m256i) -> __m256i {
-            // SAFETY: an `Avx2` exists only where the processor has it
+            // SAFETY: an `Eight` exists only where the processor has it
             unsafe { _mm256_add_epi32(a, b) }
         }
 
         #[inline(always)]
         fn minus(self, a: __m256i, b: __m256i) -> __m256i {
-            // SAFETY: an `Avx2` exists only where the processor has it
+            // SAFETY: an `Eight` exists only where the processor has it
             unsafe { _mm256_sub_epi32(a, b) }
         }
 
         #[inline(always)]
         fn zero(self) -> __m256 {
-            // SAFETY: an `Avx2` exists only where the processor has it
+            // SAFETY: an `Eight` exists only where the processor has it
             unsafe { _mm256_setzero_ps() }
         }
 
         #[inline(always)]
         fn vote(self, votes: __m256, value: __m256i, norm: __m256, rule: &Rule) -> __m256 {
-            // SAFETY: an `Avx2` exists only where the processor has it
+            // SAFETY: an `Eight` exists only where the processor has it
             unsafe {
                 let value = _mm256_mul_ps(_mm256_cvtepi32_ps(value), norm);
                 let below = _mm256_cmp_ps::<_CMP_LT_OQ>(value, _mm256_set1_ps(rule.threshold));
@@ -396,13 +364,13 @@ mod x86 {
 
         #[inline(always)]
         fn reaching(self, votes: __m256, threshold: f32) -> u32 {
-            // SAFETY: an `Avx2` exists only where the processor has it
+            // SAFETY: an `Eight` exists only where the processor has it
             unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(votes, _mm256_set1_ps(threshold))).cast_unsigned() }
         }
 
         #[inline(always)]
         fn norm(self, sum: __m256i, squares: __m256i, area: f64, least: f64) -> (__m256, u32) {
-            // SAFETY: an `Avx2` exists only where the processor has it
+            // SAFETY: an `Eight` exists only where the processor has it
             unsafe {
                 let half = |sum, squares| {
                     let sum = _mm256_cvtepi32_pd(sum);
@@ -422,17 +390,26 @@ mod x86 {
         #[inline(always)]
         fn numbers(self, of: __m256) -> [f32; 16] {
             let mut numbers = [0.0; 16];
-            // SAFETY: an `Avx2` exists only where the processor has it; there is room for eight
+            // SAFETY: an `Eight` exists only where the processor has it; there is room for eight
             unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), of) };
             numbers
         }
     }
 
-    /// Sixteen windows. Exists only within `scan_avx512`, which asks for AVX-512F.
+    /// Sixteen windows; the proof that the processor has AVX-512 F.
     #[derive(Clone, Copy)]
-    struct Avx512(());
+    pub struct Sixteen(());
 
-    impl Lanes for Avx512 {
+    impl Sixteen {
+        /// # Safety
+        /// The processor must have AVX-512 F.
+        #[inline(always)]
+        pub(crate) unsafe fn new() -> Self {
+            Sixteen(())
+        }
+    }
+
+    impl Windows for Sixteen {
         const N: usize = 16;
         type Whole = __m512i;
         type Real = __m512;
@@ -446,25 +423,25 @@ mod x86 {
 
         #[inline(always)]
         fn plus(self, a: __m512i, b: __m512i) -> __m512i {
-            // SAFETY: an `Avx512` exists only where the processor has it
+            // SAFETY: a `Sixteen` exists only where the processor has it
             unsafe { _mm512_add_epi32(a, b) }
         }
 
         #[inline(always)]
         fn minus(self, a: __m512i, b: __m512i) -> __m512i {
-            // SAFETY: an `Avx512` exists only where the processor has it
+            // SAFETY: a `Sixteen` exists only where the processor has it
             unsafe { _mm512_sub_epi32(a, b) }
         }
 
         #[inline(always)]
         fn zero(self) -> __m512 {
-            // SAFETY: an `Avx512` exists only where the processor has it
+            // SAFETY: a `Sixteen` exists only where the processor has it
             unsafe { _mm512_setzero_ps() }
         }
 
         #[inline(always)]
         fn vote(self, votes: __m512, value: __m512i, norm: __m512, rule: &Rule) -> __m512 {
-            // SAFETY: an `Avx512` exists only where the processor has it
+            // SAFETY: a `Sixteen` exists only where the processor has it
             unsafe {
                 let value = _mm512_mul_ps(_mm512_cvtepi32_ps(value), norm);
                 let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(value, _mm512_set1_ps(rule.threshold));
@@ -475,13 +452,13 @@ mod x86 {
 
         #[inline(always)]
         fn reaching(self, votes: __m512, threshold: f32) -> u32 {
-            // SAFETY: an `Avx512` exists only where the processor has it
+            // SAFETY: a `Sixteen` exists only where the processor has it
             unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(votes, _mm512_set1_ps(threshold))) }
         }
 
         #[inline(always)]
         fn norm(self, sum: __m512i, squares: __m512i, area: f64, least: f64) -> (__m512, u32) {
-            // SAFETY: an `Avx512` exists only where the processor has it
+            // SAFETY: a `Sixteen` exists only where the processor has it
             unsafe {
                 let half = |sum, squares| {
                     let sum = _mm512_cvtepi32_pd(sum);
@@ -501,7 +478,7 @@ mod x86 {
         #[inline(always)]
         fn numbers(self, of: __m512) -> [f32; 16] {
             let mut numbers = [0.0; 16];
-            // SAFETY: an `Avx512` exists only where the processor has it; there is room for sixteen
+            // SAFETY: a `Sixteen` exists only where the processor has it; there is room for sixteen
             unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), of) };
             numbers
         }
