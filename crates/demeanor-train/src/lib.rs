@@ -1,5 +1,6 @@
 //! The only code that sees labels: data sets, splits, augmentation, losses, training, metrics and reports.
 
+#![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 pub mod data;

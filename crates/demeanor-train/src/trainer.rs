@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-use demeanor::simd::Isa;
 use demeanor::face::view::View;
+use demeanor::simd::Isa;
 use demeanor::{Error, ErrorKind, Result};
 use rand::Rng;
 

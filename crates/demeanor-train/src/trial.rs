@@ -37,14 +37,8 @@ impl TrialStep {
         for slot in layout.slots.iter().filter(|slot| slot.kind == Kind::Weight) {
             decays[slot.offset..][..slot.len()].fill(true);
         }
-        let optimiser = Optimiser::Sgd {
-            rate: 1e-4,
-            momentum: 0.9,
-            nesterov: true,
-            decay: 5e-4,
-            decay_all: false,
-            clip: 0.0,
-        };
+        let optimiser =
+            Optimiser::Sgd { rate: 1e-4, momentum: 0.9, nesterov: true, decay: 5e-4, decay_all: false, clip: 0.0 };
         Ok(TrialStep {
             engine: NativeEngine::new(layers, input)?,
             batch: Batch { count, height, width, values, widths: Vec::new() },
@@ -85,8 +79,7 @@ mod tests {
             branches: false,
             causal: false,
         };
-        let layers =
-            [Layer::Conv(conv), Layer::GlobalAverage, Layer::Dense(Dense { units: 4, relu: false })];
+        let layers = [Layer::Conv(conv), Layer::GlobalAverage, Layer::Dense(Dense { units: 4, relu: false })];
         let mut step = TrialStep::new(&layers, [1, 8, 8], 4).unwrap();
         let first = step.run();
         let last = (0..200).map(|_| step.run()).last().unwrap();

@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 pub mod emotion;
@@ -9,6 +10,7 @@ pub mod speech;
 
 pub mod model;
 pub mod nn;
+#[allow(unsafe_code)]
 pub mod simd;
 
 pub mod baseline;

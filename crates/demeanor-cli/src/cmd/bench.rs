@@ -115,6 +115,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                 black_box(single.read(input)?);
                 Ok(())
             })?;
+            #[cfg(feature = "train")]
+            train_step(&mut stage, "train a step of 64 faces", &bytes, 64)?;
         }
         Err(error) if args.face_model.is_none() => terminal::note(format_args!("skipped: {}", terminal::whole(&error))),
         Err(error) => return Err(error),
@@ -135,6 +137,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                 black_box(model.read(input)?);
                 Ok(())
             })?;
+            #[cfg(feature = "train")]
+            train_step(&mut stage, "train a step of 32 clips", &bytes, 32)?;
         }
         Err(error) if args.speech_model.is_none() => {
             terminal::note(format_args!("skipped: {}", terminal::whole(&error)))
@@ -158,6 +162,22 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     }
     out.flush()?;
     Ok(Outcome::Read)
+}
+
+/// What runs a stage.
+#[cfg(feature = "train")]
+type RunStage<'a> = dyn FnMut(&'static str, &mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> + 'a;
+
+/// A training step of a model's network, on one thread, without the preparation of its inputs.
+#[cfg(feature = "train")]
+fn train_step(stage: &mut RunStage<'_>, name: &'static str, bytes: &[u8], count: usize) -> anyhow::Result<()> {
+    let (header, _) = demeanor::model::read(bytes)?;
+    let mut step = demeanor_train::trial::TrialStep::new(&header.network, header.input.shape(), count)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    stage(name, &mut || {
+        black_box(pool.install(|| step.run()));
+        Ok(())
+    })
 }
 
 /// Runs a stage for a while, at least five times after one to warm up.

@@ -265,7 +265,8 @@ impl<'a> Session<'a> {
         let style = "{msg} {wide_bar} {pos}/{len} steps, {eta} left";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
         let mut begun = None;
-        let mut show = |progress: Progress<'_>| match progress {
+        let mut show = |progress: Progress<'_>| {
+            match progress {
             Progress::Step { step, steps, epoch, epochs, loss, accuracy } => {
                 if begun != Some(steps) {
                     // a run that goes on, or the next run of a search: time left is reckoned from here
@@ -303,6 +304,7 @@ impl<'a> Session<'a> {
                 }
                 bar.suspend(|| note(line));
             }
+        }
         };
         let mut recipe = lesson.recipe.clone();
         if self.args.search {

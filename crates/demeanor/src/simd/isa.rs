@@ -26,14 +26,7 @@ pub enum Isa {
 
 impl Isa {
     /// All instruction sets, whether or not this processor has them.
-    pub const ALL: [Isa; 6] = [
-        Isa::Portable,
-        Isa::Wasm,
-        Isa::Neon,
-        Isa::Avx2,
-        Isa::Avx512,
-        Isa::Amx,
-    ];
+    pub const ALL: [Isa; 6] = [Isa::Portable, Isa::Wasm, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     /// The name that `--isa` and `DEMEANOR_ISA` take.
     pub fn name(self) -> &'static str {

@@ -1,8 +1,8 @@
 //! Products of matrices in single precision, for training.
 
+use super::Isa;
 use super::aligned::Aligned;
 use super::vector::{LANES, Simd, SimdOp};
-use super::Isa;
 
 /// Rows of the left factor, columns of the right one, and products that are packed at a time: what is packed of the left
 /// factor stays in a core's second cache, a strip of the right one in the first.

@@ -48,12 +48,7 @@ impl RawSimd for Avx2 {
     #[inline(always)]
     unsafe fn read_f16(self, from: *const u16) -> Self::F32 {
         // SAFETY: `self` proves F16C; 16 numbers are readable.
-        unsafe {
-            [
-                _mm256_cvtph_ps(_mm_loadu_si128(from.cast())),
-                _mm256_cvtph_ps(_mm_loadu_si128(from.add(8).cast())),
-            ]
-        }
+        unsafe { [_mm256_cvtph_ps(_mm_loadu_si128(from.cast())), _mm256_cvtph_ps(_mm_loadu_si128(from.add(8).cast()))] }
     }
     #[inline(always)]
     unsafe fn read_bf16_pairs(self, from: *const u16) -> [Self::F32; 2] {

@@ -58,10 +58,7 @@ impl RawSimd for Avx512 {
         unsafe {
             let pairs = _mm512_loadu_si512(from.cast());
             let high = _mm512_set1_epi32(0xffff_0000u32.cast_signed());
-            [
-                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)),
-                _mm512_castsi512_ps(_mm512_and_si512(pairs, high)),
-            ]
+            [_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)), _mm512_castsi512_ps(_mm512_and_si512(pairs, high))]
         }
     }
     #[inline(always)]
