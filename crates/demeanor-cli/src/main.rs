@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod annotate;
-mod claim;
 mod cmd;
 mod dashboard;
 mod draw;
@@ -12,7 +11,6 @@ mod interrupt;
 mod latency;
 mod model;
 mod output;
-mod record;
 mod senses;
 mod session;
 mod sources;

@@ -39,11 +39,6 @@ pub struct SenseArgs {
 }
 
 impl SenseArgs {
-    /// The models that were named.
-    pub fn models(&self) -> impl Iterator<Item = &Path> {
-        [&self.face_model, &self.speech_model].into_iter().flatten().map(PathBuf::as_path)
-    }
-
     /// The pipeline with the models that were named or are built in.
     ///
     /// # Errors

@@ -1,25 +1,16 @@
 //! `demeanor face`: pictures in, what their faces read as out.
 
-use std::collections::{HashMap, HashSet};
-use std::io::{Cursor, Write};
+use std::collections::HashSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-<<<<<<< HEAD
 use anyhow::{Context, bail};
 use demeanor::{FaceReader, Picture, Reading, Region, Scores};
-=======
-use anyhow::Context;
-use demeanor::face::detect::{DetectSettings, Detector};
-use demeanor::face::net::FaceModel;
-use demeanor::face::prepare::{FaceInput, prepare_into};
-use demeanor::{Picture, Reading, Region, Scores};
->>>>>>> 5ecf88e (Nothing of the user's is lost: outputs never replace inputs or earlier results unasked, and live records stand under their own name)
 use demeanor_media::picture::{self, EXTENSIONS};
 use serde::Serialize;
 
-use crate::claim::{Claims, OverwriteArgs};
 use crate::draw::{Pen, in_rgb};
-use crate::sources::{self, FileName, Source};
+use crate::sources::{self, Source};
 use crate::terminal::{self, Outcome};
 use crate::write::write_whole;
 
@@ -54,8 +45,6 @@ pub struct Args {
     /// A model file, or the name of a built-in model [default: the newest built-in face model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    #[command(flatten)]
-    overwrite: OverwriteArgs,
 }
 
 /// Twice what pure chance gives each of seven emotions, about.
@@ -72,8 +61,7 @@ pub fn score(text: &str) -> Result<f32, String> {
 /// A picture in JSON.
 #[derive(Serialize)]
 struct PictureLine<'a> {
-    #[serde(flatten)]
-    file: FileName,
+    file: &'a str,
     width: usize,
     height: usize,
     faces: &'a [Face],
@@ -89,36 +77,19 @@ struct Face {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-<<<<<<< HEAD
     let mut reader = Reader::new(&args)?;
     let mut annotator = args.annotate.as_deref().map(Annotator::new).transpose()?;
-=======
-    let mut reader = FaceReader::new(&args)?;
-    let search = sources::search(&args.paths, EXTENSIONS, "pictures");
-    let mut claims = Claims::new(args.overwrite);
-    for path in search.sources.iter().map(Source::path).chain(args.model.as_deref()) {
-        claims.reads(path);
-    }
-    claims.writes(Path::new("-"))?;
-    let mut annotator = match &args.annotate {
-        Some(folder) => Some(Annotator::new(folder, &search.sources, &mut claims)?),
-        None => None,
-    };
->>>>>>> 5ecf88e (Nothing of the user's is lost: outputs never replace inputs or earlier results unasked, and live records stand under their own name)
     let mut out = terminal::out();
     let coloured = terminal::coloured();
-    search.each(|source| {
-        let name = source.shown();
+    sources::each(&args.paths, EXTENSIONS, "pictures", |source| {
+        let name = source.name();
         let (picture, faces) = match read(source).and_then(|p| reader.read(&p).map(|faces| (p, faces))) {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
         if args.json {
             let (width, height) = (picture.width(), picture.height());
-            serde_json::to_writer(
-                &mut out,
-                &PictureLine { file: FileName::of(source.path()), width, height, faces: &faces },
-            )?;
+            serde_json::to_writer(&mut out, &PictureLine { file: &name, width, height, faces: &faces })?;
             writeln!(out)?;
         } else {
             for (index, face) in faces.iter().enumerate() {
@@ -133,10 +104,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             ));
         }
         if let Some(annotator) = &mut annotator {
-            // the other pictures are still read
-            if let Err(error) = annotator.write(source, picture, &faces) {
-                return Ok(Err(error));
-            }
+            annotator.write(source, picture, &faces)?;
         }
         Ok(Ok(!faces.is_empty()))
     })
@@ -213,51 +181,19 @@ fn bar(score: f32) -> String {
 
 /// Writes annotated pictures.
 struct Annotator {
+    folder: PathBuf,
     pen: Pen,
-    /// Where the picture of each source goes.
-    paths: HashMap<PathBuf, PathBuf>,
-    overwrite: bool,
+    written: HashSet<PathBuf>,
 }
 
 impl Annotator {
-    /// Chooses and claims a place for each picture: the name below the folder that was named, with the extension .png; never
-    /// that of a picture that is read, or of another one that is written.
-    fn new(folder: &Path, sources: &[Source], claims: &mut Claims) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", terminal::shown(folder)))?;
-        let (mut paths, mut taken) = (HashMap::new(), HashSet::new());
-        for source in sources {
-            let below = match source {
-                Source::Stdin => Path::new("stdin"),
-                Source::File { below, .. } => below,
-            };
-            let folder = folder.join(below.parent().unwrap_or(Path::new("")));
-            let mut number = 1u32;
-            let path = loop {
-                let mut name = below.file_stem().unwrap_or_default().to_owned();
-                if number > 1 {
-                    name.push(format!("-{number}"));
-                }
-                name.push(".png");
-                let path = folder.join(name);
-                if !claims.is_read(&path) && !taken.contains(&path) {
-                    break path;
-                }
-                number += 1;
-            };
-            claims.writes(&path)?;
-            taken.insert(path.clone());
-            paths.insert(source.path().to_owned(), path);
-        }
-        Ok(Annotator { pen: Pen::new()?, paths, overwrite: claims.overwrite() })
+    fn new(folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        Ok(Annotator { folder: folder.to_owned(), pen: Pen::new()?, written: HashSet::new() })
     }
 
     fn write(&mut self, source: &Source, picture: Picture, faces: &[Face]) -> anyhow::Result<()> {
-        let path = self.paths.get(source.path()).context("no place for the annotated picture")?;
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make the folder {}", terminal::shown(folder)))?;
-        }
+        let path = self.path(source)?;
         let mut image = in_rgb(picture);
         // small pictures are enlarged, so that the words can be read
         let factor = (320 / image.width().min(image.height()).max(1)).clamp(1, 8);
@@ -273,9 +209,32 @@ impl Annotator {
             let region = Region { x: x * scale, y: y * scale, width: width * scale, height: height * scale };
             self.pen.face(&mut image, &region, face.emotion, &face.scores);
         }
-        let mut png = Cursor::new(Vec::new());
-        image.write_to(&mut png, image::ImageFormat::Png)?;
-        write_whole(path, self.overwrite, |file| file.write_all(png.get_ref()))
+        write_whole(&path, |file| Ok(image.write_to(file, image::ImageFormat::Png)?))
+    }
+
+    /// Where the annotated picture goes: the name below the folder that was named, with the extension .png; never onto
+    /// the picture itself or one that this run wrote.
+    fn path(&mut self, source: &Source) -> anyhow::Result<PathBuf> {
+        let below = match source {
+            Source::Stdin => Path::new("stdin"),
+            Source::File { below, .. } => below,
+        };
+        let stem = below.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = self.folder.join(below.parent().unwrap_or(Path::new("")));
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        for number in 1.. {
+            let name = if number == 1 { format!("{stem}.png") } else { format!("{stem}-{number}.png") };
+            let path = folder.join(name);
+            if let Source::File { path: original, .. } = source
+                && path.canonicalize().is_ok_and(|p| original.canonicalize().is_ok_and(|o| o == p))
+            {
+                continue;
+            }
+            if self.written.insert(path.clone()) {
+                return Ok(path);
+            }
+        }
+        bail!("no free name in {}", folder.display())
     }
 }
 

@@ -2,20 +2,18 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
 use demeanor_media::devices::{self, Wanted};
 
-use crate::claim::{Claims, OverwriteArgs};
 use crate::dashboard;
 use crate::interrupt;
 use crate::output::Output;
-use crate::record::Record;
 use crate::senses::SenseArgs;
-use crate::session::{Inbox, Lines, Report, Session};
+use crate::session::{Inbox, Report, Session};
 use crate::terminal::{self, Outcome};
 
 /// What the first line says.
@@ -52,8 +50,6 @@ pub struct Args {
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     length: Option<Duration>,
     #[command(flatten)]
-    overwrite: OverwriteArgs,
-    #[command(flatten)]
     senses: SenseArgs,
 }
 
@@ -67,11 +63,6 @@ pub fn run(args: Args) -> Result<Outcome> {
     if args.list {
         return list();
     }
-    let mut claims = Claims::new(args.overwrite);
-    for device in [&args.camera, &args.mic].into_iter().flatten() {
-        claims.reads(device.as_ref());
-    }
-    record_claims(&mut claims, &args.senses, args.record.as_deref())?;
     let tries = Wanted { camera: args.camera.clone(), mic: args.mic.clone() }.inputs();
     let (Some(_), Some(best)) = (tries.last(), tries.first()) else {
         bail!("neither a camera nor a microphone: nothing to watch; leave out --camera none or --mic none");
@@ -79,12 +70,12 @@ pub fn run(args: Args) -> Result<Outcome> {
     let pipeline = args.senses.pipeline(best.picture.is_some(), best.sound.is_some())?;
     interrupt::listen();
     terminal::note(NOTICE);
-    let json = args.json.then(|| Output::create("-".as_ref(), false)).transpose()?;
-    let record = args.record.as_deref().map(Record::create).transpose()?;
+    let json = args.json.then(|| Output::create("-".as_ref())).transpose()?;
+    let record = args.record.as_deref().map(Output::create).transpose()?;
     let begun = begin(&tries)?;
     let shows = !args.json && std::io::stdout().is_terminal();
     let rest = args.senses.baseline.map_or(Duration::from_secs(5), |(from, until)| until - from);
-    let session = Session::new(pipeline, args.senses.min_score, json, record, Lines::of(args.json, shows), args.length);
+    let session = Session::new(pipeline, args.senses.min_score, json, record, !args.json && !shows, args.length);
     let inbox = session.inbox();
     let pump = std::thread::spawn(move || pump(begun, &inbox));
     let report = if shows { dashboard::run(session, NOTICE, rest)? } else { session.run_plain()? };
@@ -92,35 +83,17 @@ pub fn run(args: Args) -> Result<Outcome> {
     if let Ok(Some(warning)) = pumped {
         terminal::warn(warning);
     }
-    end(report, args.stats, shows)
+    end(report, args.stats)
 }
 
-/// Claims the models and the record of a session.
-///
-/// # Errors
-/// When the record is one of the inputs, or there already.
-pub fn record_claims(claims: &mut Claims, senses: &SenseArgs, record: Option<&Path>) -> Result<()> {
-    for model in senses.models() {
-        claims.reads(model);
-    }
-    claims.writes(Path::new("-"))?;
-    record.map_or(Ok(()), |record| claims.writes(record))
-}
-
-/// The report and the exit status; after a `dashboard` also what went wrong.
-pub fn end(report: Report, stats: bool, dashboard: bool) -> Result<Outcome> {
+/// The report and the exit status.
+pub fn end(report: Report, stats: bool) -> Result<Outcome> {
     if stats {
         for line in report.lines() {
             terminal::note(line);
         }
     }
-    // those of a dashboard could not be said before
-    for problem in report.problems.iter().filter(|_| dashboard) {
-        terminal::warn(problem);
-    }
-    if !report.problems.is_empty() {
-        Ok(Outcome::Failed)
-    } else if report.found {
+    if report.found {
         Ok(Outcome::Read)
     } else {
         terminal::note("no face and no voice was found");

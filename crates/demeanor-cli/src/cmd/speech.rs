@@ -1,7 +1,7 @@
 //! `demeanor speech`: recordings in, what each utterance reads as out.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -11,8 +11,7 @@ use demeanor::{Audio, Hz, Reading, Scores};
 use demeanor_media::sound::{EXTENSIONS, Encoding, Raw, Recording};
 use serde::Serialize;
 
-use crate::claim::Claims;
-use crate::sources::{self, FileName, Source};
+use crate::sources::{self, Source};
 use crate::terminal::{self, Outcome};
 
 /// Reads the voices in recordings
@@ -84,8 +83,7 @@ fn within(text: &str, low: f64, high: f64) -> Result<f64, String> {
 /// A recording in JSON.
 #[derive(Serialize)]
 struct FileLine<'a> {
-    #[serde(flatten)]
-    file: FileName,
+    file: &'a str,
     duration_s: f64,
     model: &'a str,
     segments: &'a [Segment],
@@ -94,8 +92,7 @@ struct FileLine<'a> {
 /// A window in JSON.
 #[derive(Serialize)]
 struct WindowLine<'a> {
-    #[serde(flatten)]
-    file: FileName,
+    file: &'a str,
     window: &'a Segment,
 }
 
@@ -116,13 +113,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         channels: usize::from(args.channels),
         encoding,
     });
-    let search = sources::search(&args.paths, EXTENSIONS, "sound files");
-    let mut claims = Claims::default();
-    for path in search.sources.iter().map(Source::path).chain(args.model.as_deref()) {
-        claims.reads(path);
-    }
-    claims.writes(Path::new("-"))?;
-    search.each(|source| match reader.read_recording(&args, source, raw) {
+    sources::each(&args.paths, EXTENSIONS, "sound files", |source| match reader.read_recording(&args, source, raw) {
         Err(error) if terminal::is_closed_pipe(&error) => Err(error),
         found => Ok(found),
     })
@@ -142,7 +133,7 @@ impl Reader {
 
     /// Reads one recording and writes what it reads as; whether there was a voice.
     fn read_recording(&mut self, args: &Args, source: &Source, raw: Option<Raw>) -> anyhow::Result<bool> {
-        let name = source.shown();
+        let name = source.name();
         let recording = match source {
             Source::Stdin => Recording::stream(io::stdin())?,
             Source::File { path, .. } if path.is_dir() => bail!("it is a folder"),
@@ -167,10 +158,7 @@ impl Reader {
                     if let Some(segment) = self.read(piece)? {
                         found = true;
                         if args.json {
-                            serde_json::to_writer(
-                                &mut out,
-                                &WindowLine { file: FileName::of(source.path()), window: &segment },
-                            )?;
+                            serde_json::to_writer(&mut out, &WindowLine { file: &name, window: &segment })?;
                             writeln!(out)?;
                         } else {
                             writeln!(out, "{}", line(&name, &segment, coloured))?;
@@ -210,16 +198,8 @@ impl Reader {
         }
         if args.json {
             let duration_s = thousandths(heard.seconds);
-<<<<<<< HEAD
             let model = &self.speech.model().header().name;
             serde_json::to_writer(&mut out, &FileLine { file: &name, duration_s, model, segments: &segments })?;
-=======
-            let model = &self.model.header().name;
-            serde_json::to_writer(
-                &mut out,
-                &FileLine { file: FileName::of(source.path()), duration_s, model, segments: &segments },
-            )?;
->>>>>>> 5ecf88e (Nothing of the user's is lost: outputs never replace inputs or earlier results unasked, and live records stand under their own name)
             writeln!(out)?;
             out.flush()?;
         }
@@ -344,7 +324,7 @@ mod tests {
             return None;
         }
         let found = sources::find(Path::new(root), EXTENSIONS, "sound files").unwrap();
-        let clips = found.sources.iter().step_by(step).map(|source| {
+        let clips = found.iter().step_by(step).map(|source| {
             let Source::File { path, .. } = source else { unreachable!() };
             let mut samples = vec![0.0; 32_000];
             let mut take = |piece: &Audio<'_>| {

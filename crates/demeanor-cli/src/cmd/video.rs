@@ -1,6 +1,6 @@
 //! `demeanor video`: a film to a timeline.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,11 +12,10 @@ use demeanor::{Audio, Emotion, Frame, Hz, PixelLayout, Scores};
 use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
 
 use crate::annotate::Annotator;
-use crate::claim::{Claims, OverwriteArgs};
 use crate::estimate::{self, Line, fresh_voice, scaled};
 use crate::interrupt;
 use crate::latency::{Latency, ms};
-use crate::output::Sink;
+use crate::output::Output;
 use crate::senses::SenseArgs;
 use crate::terminal::{self, Outcome};
 use crate::timeline::{Timeline, Who, clock, csv, eaf, plot, textgrid, vtt};
@@ -58,66 +57,22 @@ pub struct Args {
     /// Say at the end how fast it went, and how long each stage took
     #[arg(long)]
     stats: bool,
-    /// Readings of a face that last less than so many seconds belong to what was before them
-    #[arg(long, value_name = "SECONDS", default_value = "0.25", value_parser = least)]
-    min_span: Duration,
-    #[command(flatten)]
-    overwrite: OverwriteArgs,
     #[command(flatten)]
     senses: SenseArgs,
-}
-
-fn least(text: &str) -> Result<Duration, String> {
-    let length = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-    length.filter(|l| *l <= Duration::from_secs(60)).ok_or_else(|| "expected 0 to 60 seconds".to_owned())
-}
-
-impl Args {
-    /// The files that are written while the film is read, and after it.
-    fn outputs(&self) -> impl Iterator<Item = &Path> {
-        [&self.csv, &self.eaf, &self.textgrid, &self.vtt, &self.plot].into_iter().flatten().map(PathBuf::as_path)
-    }
-
-    /// Claims everything that is read and written.
-    fn claim(&self, film: &OsStr) -> Result<()> {
-        let mut claims = Claims::new(self.overwrite);
-        claims.reads(film.as_ref());
-        for model in self.senses.models() {
-            claims.reads(model);
-        }
-        let outputs: Vec<_> = self.outputs().chain(self.annotate.as_deref()).collect();
-        let to_stdout = self.to_stdout();
-        if to_stdout > 1 {
-            bail!("only one output can go to stdout; give the others a file: --csv FILE");
-        }
-        for path in outputs {
-            claims.writes(path)?;
-        }
-        // the summary too must not be written over a film
-        if !self.outputs().any(is_stdout) {
-            claims.writes(Path::new("-"))?;
-        }
-        Ok(())
-    }
-
-    /// How many outputs go to stdout.
-    fn to_stdout(&self) -> usize {
-        self.outputs().filter(|path| is_stdout(path)).count() + usize::from(self.json)
-    }
-}
-
-fn is_stdout(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }
 
 /// Reads the film and writes what was asked for.
 pub fn run(args: Args) -> Result<Outcome> {
     let film = film(&args)?;
-    if args.annotate.as_deref().is_some_and(is_stdout) {
-        bail!("an annotated film is an MP4, which is written back and forth and cannot go to stdout; name a file");
+    let to_stdout = [&args.csv, &args.eaf, &args.textgrid, &args.vtt, &args.plot]
+        .into_iter()
+        .flatten()
+        .filter(|path| path.as_os_str() == "-")
+        .count()
+        + usize::from(args.json);
+    if to_stdout > 1 {
+        bail!("only one output can go to stdout; give the others a file: --csv FILE");
     }
-    args.claim(&film)?;
-    let to_stdout = args.to_stdout();
     if film == "-" && args.annotate.is_some() {
         bail!("--annotate reads the film's sound a second time, which stdin cannot give; name a file");
     }
@@ -125,22 +80,16 @@ pub fn run(args: Args) -> Result<Outcome> {
     let pipeline = args.senses.pipeline(true, true)?;
     let mut outputs = Outputs::create(&args)?;
     let mut reading = Reading::new(pipeline, &args);
-    outputs.header(&reading);
+    outputs.header(&reading)?;
 
     let mut capture = Capture::start(&Inputs::film(&film, false), args.annotate.is_some())?;
     let began = Instant::now();
     let mut progress = Progress::new();
-    let (mut interrupted, mut unread) = (false, false);
+    let mut interrupted = false;
     let mut annotator: Option<Annotator> = None;
-    let (mut annotates, mut failed) = (args.annotate.as_deref(), false);
     loop {
         if interrupt::asked() {
             interrupted = true;
-            break;
-        }
-        // nobody reads any more what could still be said
-        if to_stdout > 0 && annotates.is_none() && !outputs.any_open() {
-            unread = true;
             break;
         }
         let event = match capture.next_within(Duration::from_millis(200)) {
@@ -157,7 +106,6 @@ pub fn run(args: Args) -> Result<Outcome> {
                 progress.show(time, &capture, began);
             }
             Event::Picture { what: Picture::Whole, width, height, data, time, .. } => {
-<<<<<<< HEAD
                 let Some(path) = &args.annotate else { continue };
                 let annotator = match &mut annotator {
                     Some(annotator) => annotator,
@@ -167,19 +115,6 @@ pub fn run(args: Args) -> Result<Outcome> {
                     annotator.add(data, time, &reading.pipeline.estimate(), reading.scale, args.senses.min_score)?;
                 if let Some(data) = data {
                     capture.recycle(data);
-=======
-                let Some(path) = annotates else { continue };
-                let drawn = annotate(&mut annotator, path, &film, &capture, &mut reading, (data, width, height), time);
-                match drawn {
-                    Ok(Some(data)) => capture.recycle(data),
-                    Ok(None) => {}
-                    // the encoder is dead: the rest is written without it
-                    Err(error) => {
-                        progress.clear();
-                        terminal::problem(terminal::whole(&error));
-                        (annotator, annotates, failed) = (None, None, true);
-                    }
->>>>>>> 5ecf88e (Nothing of the user's is lost: outputs never replace inputs or earlier results unasked, and live records stand under their own name)
                 }
             }
             Event::Sound { rate, channels, samples, time } => {
@@ -192,42 +127,25 @@ pub fn run(args: Args) -> Result<Outcome> {
     }
     progress.clear();
     let about = capture.about();
-    let name = film.to_string_lossy();
-    let warning = if unread {
-        drop(capture);
-        None
-    } else if interrupted {
+    let warning = if interrupted {
         drop(capture);
         Some("interrupted: what was read until then is complete".to_owned())
     } else {
-        match capture.finish() {
-            Ok(warning) => warning,
-            Err(error) if !reading.any() => return Err(error),
-            Err(error) => {
-                terminal::problem(format_args!("{}; what was read until then is complete", terminal::whole(&error)));
-                failed = true;
-                None
-            }
-        }
+        capture.finish()?
     };
     reading.end(&mut outputs)?;
     let read_for = began.elapsed();
     if let Some(annotator) = annotator {
-        if let Err(error) = annotator.finish(args.overwrite.overwrite) {
-            terminal::problem(terminal::whole(&error));
-            failed = true;
-        }
-    } else if let Some(path) = annotates {
-        terminal::warn(format_args!("there are no pictures, so {} was not written", terminal::shown(path)));
+        annotator.finish()?;
+    } else if let Some(path) = &args.annotate {
+        terminal::warn(format_args!("there are no pictures, so {} was not written", path.display()));
     }
-    failed |= !outputs.finish(&reading, &film, args.eaf.as_deref());
-    if unread {
-        return Ok(if failed { Outcome::Failed } else { Outcome::Read });
-    }
+    let name = film.to_string_lossy();
+    outputs.finish(&reading, &name)?;
     let length = reading.timeline.end();
     match (&warning, about.duration) {
         (Some(warning), _) => terminal::warn(warning),
-        (None, Some(claimed)) if !failed && length.as_secs_f64() < claimed.as_secs_f64() * 0.9 - 1.0 => {
+        (None, Some(claimed)) if length.as_secs_f64() < claimed.as_secs_f64() * 0.9 - 1.0 => {
             terminal::warn(format_args!(
                 "{name} says that it lasts {}, but ends after {}: it is cut off",
                 clock(claimed),
@@ -249,32 +167,12 @@ pub fn run(args: Args) -> Result<Outcome> {
     if args.stats {
         reading.stats(read_for);
     }
-    if !reading.found {
-        terminal::note(format_args!("no face and no voice was found in {}", terminal::shown(&film)));
+    if reading.found {
+        Ok(Outcome::Read)
+    } else {
+        terminal::note(format_args!("no face and no voice was found in {name}"));
+        Ok(Outcome::Nothing)
     }
-    Ok(match (failed, reading.found) {
-        (true, _) => Outcome::Failed,
-        (false, true) => Outcome::Read,
-        (false, false) => Outcome::Nothing,
-    })
-}
-
-/// Draws what was read on a picture of the film, and has it encoded. Gives back the bytes of a picture that is done with.
-fn annotate(
-    annotator: &mut Option<Annotator>,
-    path: &Path,
-    film: &OsStr,
-    capture: &Capture,
-    reading: &mut Reading,
-    (data, width, height): (Vec<u8>, usize, usize),
-    time: Duration,
-) -> Result<Option<Vec<u8>>> {
-    let annotator = match annotator {
-        Some(annotator) => annotator,
-        none => none.insert(Annotator::start(path, film, &capture.about(), width, height)?),
-    };
-    let (scale, min_score) = (reading.scale, reading.min_score);
-    annotator.add(data, time, &reading.pipeline.estimate()?, scale, min_score)
 }
 
 /// The film that was named. `--csv FILM` takes the film for the option's file, which is said rather than only "missing".
@@ -302,21 +200,21 @@ fn film(args: &Args) -> Result<OsString> {
     bail!("no film was named; write: demeanor video PATH")
 }
 
-/// All files that were asked for. One that fails says so and takes none of the others with it.
+/// All files that were asked for.
 struct Outputs {
-    json: Sink,
-    csv: Sink,
-    eaf: Sink,
-    textgrid: Sink,
-    vtt: Sink,
-    plot: Sink,
+    json: Option<Output>,
+    csv: Option<Output>,
+    eaf: Option<Output>,
+    textgrid: Option<Output>,
+    vtt: Option<Output>,
+    plot: Option<Output>,
 }
 
 impl Outputs {
     fn create(args: &Args) -> Result<Outputs> {
-        let create = |path: &Option<PathBuf>| Sink::create(path.as_deref(), args.overwrite.overwrite);
+        let create = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();
         Ok(Outputs {
-            json: Sink::create(args.json.then_some(Path::new("-")), false)?,
+            json: args.json.then(|| Output::create(Path::new("-"))).transpose()?,
             csv: create(&args.csv)?,
             eaf: create(&args.eaf)?,
             textgrid: create(&args.textgrid)?,
@@ -325,31 +223,35 @@ impl Outputs {
         })
     }
 
-    fn all(&mut self) -> [&mut Sink; 6] {
+    fn header(&mut self, reading: &Reading) -> Result<()> {
+        if let Some(output) = &mut self.csv {
+            output.write(|w| csv::header(w, &reading.face_labels, &reading.voice_labels, &reading.fused_labels))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, reading: &Reading, name: &str) -> Result<()> {
         let Outputs { json, csv, eaf, textgrid, vtt, plot } = self;
-        [json, csv, eaf, textgrid, vtt, plot]
-    }
-
-    fn any_open(&mut self) -> bool {
-        self.all().iter().any(|sink| sink.is_open())
-    }
-
-    fn header(&mut self, reading: &Reading) {
-        self.csv.write(|w| csv::header(w, &reading.face_labels, &reading.voice_labels, &reading.fused_labels));
-    }
-
-    /// Completes them; whether all went well.
-    fn finish(mut self, reading: &Reading, film: &OsStr, eaf: Option<&Path>) -> bool {
-        let name = &*film.to_string_lossy();
-        let document = eaf::Document { media: film, path: eaf.unwrap_or(Path::new("-")), written: SystemTime::now() };
-        self.eaf.write(|w| eaf::write(w, &reading.timeline, &document));
-        self.textgrid.write(|w| textgrid::write(w, &reading.timeline));
-        self.vtt.write(|w| vtt::write(w, &reading.timeline));
-        self.plot.write(|w| plot::write(w, &reading.timeline, name));
-        self.all().iter_mut().fold(true, |well, sink| {
-            sink.finish();
-            well && !sink.has_failed()
-        })
+        if let Some(mut output) = eaf {
+            output.write(|w| eaf::write(w, &reading.timeline, name, SystemTime::now()))?;
+            output.finish()?;
+        }
+        if let Some(mut output) = textgrid {
+            output.write(|w| textgrid::write(w, &reading.timeline))?;
+            output.finish()?;
+        }
+        if let Some(mut output) = vtt {
+            output.write(|w| vtt::write(w, &reading.timeline))?;
+            output.finish()?;
+        }
+        if let Some(mut output) = plot {
+            output.write(|w| plot::write(w, &reading.timeline, name))?;
+            output.finish()?;
+        }
+        for output in [json, csv].into_iter().flatten() {
+            output.finish()?;
+        }
+        Ok(())
     }
 }
 
@@ -392,7 +294,7 @@ impl Reading {
         both.extend(&voice_labels);
         Reading {
             pipeline,
-            timeline: Timeline::new(args.min_span),
+            timeline: Timeline::default(),
             min_score: args.senses.min_score,
             fused_labels: if voice_labels.is_empty() { Vec::new() } else { sorted(&both) },
             face_labels,
@@ -412,11 +314,6 @@ impl Reading {
             hearing: Latency::default(),
             bad_samples: 0,
         }
-    }
-
-    /// Whether anything of the film was read.
-    fn any(&self) -> bool {
-        self.frames > 0 || self.any_sound
     }
 
     /// Learns by how much the pictures were made smaller.
@@ -451,11 +348,11 @@ impl Reading {
         let estimate = self.pipeline.estimate();
         self.found |= estimate.faces.iter().any(|f| f.scores.is_some());
         self.ids = estimate.faces.iter().map(|f| f.id).fold(self.ids, u32::max);
-        if outputs.json.is_open() {
+        if let Some(output) = &mut outputs.json {
             let line = Line::new(&estimate, time, Some(self.frames), self.scale, self.min_score);
-            outputs.json.write(|w| write_json(w, &line));
+            output.write(|w| write_json(w, &line))?;
         }
-        if outputs.csv.is_open() {
+        if let Some(output) = &mut outputs.csv {
             let voice = estimate.voice.and_then(|v| fresh_voice(&v, time));
             let fused = estimate.fused.map(|f| f.scores);
             let mut row = csv::Row {
@@ -468,14 +365,14 @@ impl Reading {
                 min_score: self.min_score,
             };
             let labels = (&self.face_labels, &self.voice_labels, &self.fused_labels);
-            outputs.csv.write(|w| {
+            output.write(|w| {
                 for face in estimate.faces {
                     row.face = Some(face);
                     row.region = Some(scaled(&face.region, self.scale));
                     csv::row(w, &row, labels.0, labels.1, labels.2)?;
                 }
                 if estimate.faces.is_empty() { csv::row(w, &row, labels.0, labels.1, labels.2) } else { Ok(()) }
-            });
+            })?;
         }
         // both together only says something new where there is sound
         let fused = estimate.fused.filter(|_| self.any_sound).map(|f| f.scores);
@@ -532,15 +429,9 @@ impl Reading {
 
     fn sound_line(&mut self, time: Duration, outputs: &mut Outputs) -> Result<()> {
         self.last_sound_line = Some(time);
-<<<<<<< HEAD
         if let Some(output) = &mut outputs.json {
             let line = Line::new(&self.pipeline.estimate(), time, None, 1.0, self.min_score);
             output.write(|w| write_json(w, &line))?;
-=======
-        if outputs.json.is_open() {
-            let line = Line::new(&self.pipeline.estimate()?, time, None, 1.0, self.min_score);
-            outputs.json.write(|w| write_json(w, &line));
->>>>>>> 5ecf88e (Nothing of the user's is lost: outputs never replace inputs or earlier results unasked, and live records stand under their own name)
         }
         Ok(())
     }
@@ -567,7 +458,9 @@ impl Reading {
         if self.bad_samples > 0 {
             terminal::warn(format_args!("{} samples of the sound are no numbers; taken for silence", self.bad_samples));
         }
-        outputs.json.flush();
+        if let Some(output) = &mut outputs.json {
+            output.flush()?;
+        }
         Ok(())
     }
 
@@ -624,7 +517,7 @@ fn summary(out: &mut dyn Write, reading: &Reading, name: &str) -> io::Result<()>
         } else {
             write!(out, ", seen for {:.1} s", lane.length().as_secs_f64())?;
         }
-        let changes = timeline.changes(who);
+        let changes = lane.changes();
         let changes = if changes == 1 { "1 change".to_owned() } else { format!("{changes} changes") };
         writeln!(out, ": reads as {}; {changes}", shares.join(", "))?;
     }
