@@ -1,4 +1,4 @@
-# `just check` is what CI runs.
+# `just check` is for a commit, on this machine; `just check-all` is what CI runs.
 
 # lists the recipes
 default:
@@ -6,6 +6,9 @@ default:
 
 # everything that a commit must pass; the tests last
 check: lint deny test
+
+# what CI runs: the same, and other processors and systems; the tests last
+check-all: lint deny targets test
 
 # format, lints and documentation, warnings as errors
 lint:
@@ -16,6 +19,30 @@ lint:
 # all tests
 test:
     cargo test --workspace
+
+# other processors and systems; node, qemu-user and a C compiler for Arm run what they can
+targets: wasm arm windows
+
+# WebAssembly: the library without warnings, with and without relaxed instructions; kernels and networks tested under node
+wasm:
+    rustup target add wasm32-unknown-unknown wasm32-wasip1
+    RUSTFLAGS="-D warnings -C target-feature=+simd128" cargo clippy --target wasm32-unknown-unknown -p demeanor
+    RUSTFLAGS="-D warnings -C target-feature=+simd128,+relaxed-simd" cargo clippy --target wasm32-unknown-unknown -p demeanor
+    CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings {{justfile_directory()}}/testdata/targets/wasi.mjs" \
+        RUSTFLAGS="-C target-feature=+simd128" cargo test --target wasm32-wasip1 -p demeanor --lib -- simd nn
+
+# 64-bit Arm: the library without warnings; kernels, networks and speech tested under qemu
+arm:
+    rustup target add aarch64-unknown-linux-gnu
+    RUSTFLAGS="-D warnings" cargo clippy --target aarch64-unknown-linux-gnu -p demeanor
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+        cargo test --target aarch64-unknown-linux-gnu -p demeanor --lib -- simd nn speech
+
+# Windows: the library and the readers of files without warnings
+windows:
+    rustup target add x86_64-pc-windows-gnu
+    RUSTFLAGS="-D warnings" cargo clippy --target x86_64-pc-windows-gnu -p demeanor -p demeanor-models -p demeanor-media
 
 # licences, sources and versions of the dependencies
 deny:
