@@ -1,17 +1,17 @@
 //! Scores over time, made steady.
 //!
 //! The smoothed scores are a weighted mean of all scores so far. The weight of each falls with its age by `exp(-age /
-//! time constant)` and grows with how clear it is; each counts for the time that it stands for, so that twice as many
-//! frames a second give the same curve. A weighted mean never leaves the range of its inputs.
+//! time constant)`; each counts for the time that it stands for, so that twice as many frames a second give the same
+//! curve. A weighted mean never leaves the range of its inputs. How sure the scores are plays no part, so that what was
+//! sure does not outlive what is unsure.
 //!
-//! Lag: a lasting change is followed to 63 % after one time constant and to 95 % after three ([`Smoother::lag`]).
+//! Lag: a lasting change, to whatever scores, is followed to 63 % after one time constant and to 95 % after three
+//! ([`Smoother::lag`]). The first reading after the change stands for the time since the last one before it, so with slow
+//! frames the change is followed sooner, by the time between two frames at most.
 
 use std::time::Duration;
 
 use crate::emotion::{Emotion, Scores};
-
-/// What a score without any preference still counts, beside 1 for a certain one.
-const LEAST_CLARITY: f64 = 0.05;
 
 /// Smooths the scores of one face or voice.
 #[derive(Debug, Clone)]
@@ -22,9 +22,8 @@ pub struct Smoother {
 
 #[derive(Debug, Clone)]
 struct State {
-    sums: [f64; Emotion::COUNT],
+    means: [f64; Emotion::COUNT],
     labels: [bool; Emotion::COUNT],
-    weight: f64,
     time: Duration,
 }
 
@@ -41,24 +40,20 @@ impl Smoother {
 
     /// Takes in the scores at a time and gives the smoothed scores. A time before the last one counts as the last.
     pub fn add(&mut self, scores: &Scores, time: Duration) -> Scores {
-        let clarity = clarity(scores);
         let constant = self.time_constant.as_secs_f64();
         let state = match &mut self.state {
             Some(state) if constant > 0.0 => {
                 let dt = time.saturating_sub(state.time).as_secs_f64();
                 let keep = (-dt / constant).exp();
-                let share = (1.0 - keep) * clarity;
-                state.weight = state.weight * keep + share;
-                for (sum, emotion) in state.sums.iter_mut().zip(Emotion::ALL) {
-                    *sum = *sum * keep + f64::from(scores.of(emotion)) * share;
+                for (mean, emotion) in state.means.iter_mut().zip(Emotion::ALL) {
+                    *mean = *mean * keep + f64::from(scores.of(emotion)) * (1.0 - keep);
                 }
                 state.time = state.time.max(time);
                 state
             }
             state => state.insert(State {
-                sums: Emotion::ALL.map(|e| f64::from(scores.of(e)) * clarity),
+                means: Emotion::ALL.map(|e| f64::from(scores.of(e))),
                 labels: [false; Emotion::COUNT],
-                weight: clarity,
                 time,
             }),
         };
@@ -68,7 +63,7 @@ impl Smoother {
         let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
         let mut count = 0;
         for emotion in Emotion::ALL.into_iter().filter(|e| state.labels[e.index()]) {
-            pairs[count] = (emotion, (state.sums[emotion.index()] / state.weight).max(0.0) as f32);
+            pairs[count] = (emotion, state.means[emotion.index()].max(0.0) as f32);
             count += 1;
         }
         // the sums are a weighted mean of scores that sum to 1
@@ -79,17 +74,6 @@ impl Smoother {
     pub fn forget(&mut self) {
         self.state = None;
     }
-}
-
-/// How clear scores are: 1 when one label has all, [`LEAST_CLARITY`] when all are equal.
-fn clarity(scores: &Scores) -> f64 {
-    let labels = scores.iter().count() as f64;
-    if labels < 2.0 {
-        return 1.0;
-    }
-    let chance = 1.0 / labels;
-    let preference = ((f64::from(scores.top().1) - chance) / (1.0 - chance)).clamp(0.0, 1.0);
-    LEAST_CLARITY + (1.0 - LEAST_CLARITY) * preference
 }
 
 #[cfg(test)]
@@ -143,18 +127,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn clear_frames_count_more_than_vague_ones() {
-        let vague = scores([0.1, 0.1, 0.1, 0.16, 0.34, 0.1, 0.1]);
-        let mut s = Smoother::new(TAU);
-        let mut out = None;
-        for i in 0..60u64 {
-            let frame = if i % 2 == 0 { certain(Emotion::Happy) } else { vague };
-            out = Some(s.add(&frame, Duration::from_millis(33 * i)));
+    /// How long after the first frame of a change its share reaches 63 %, in seconds, at so many frames a second.
+    fn time_to_follow(from: &Scores, to: &Scores, tau: Duration, fps: u32) -> f64 {
+        let mut s = Smoother::new(tau);
+        for i in 0..=5 * fps {
+            s.add(from, Duration::from_secs(u64::from(i)) / fps);
         }
-        let out = out.unwrap();
-        let plain_mean = (1.0 + 0.16) / 2.0;
-        assert!(out.of(Emotion::Happy) > plain_mean + 0.15, "{}", out.of(Emotion::Happy));
+        let (before, after) = (from.of(Emotion::Sad), to.of(Emotion::Sad));
+        for i in 1.. {
+            let out = s.add(to, Duration::from_secs(5) + Duration::from_secs(i) / fps);
+            if (out.of(Emotion::Sad) - before) / (after - before) >= 0.632 {
+                return (i - 1) as f64 / f64::from(fps);
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn a_change_is_followed_as_fast_whether_sure_or_unsure() {
+        let unsure = scores([0.16, 0.14, 0.14, 0.14, 0.14, 0.14, 0.14]);
+        let leaning = scores([0.1, 0.1, 0.1, 0.1, 0.34, 0.1, 0.16]);
+        let all = [certain(Emotion::Sad), certain(Emotion::Happy), unsure, leaning];
+        for tau_ms in [200, 400, 1000, 3000] {
+            let tau = Duration::from_millis(tau_ms);
+            for (from, to) in all.iter().flat_map(|a| all.iter().map(move |b| (a, b))) {
+                if (from.of(Emotion::Sad) - to.of(Emotion::Sad)).abs() < 0.01 {
+                    continue;
+                }
+                for fps in [25, 30, 60] {
+                    let took = time_to_follow(from, to, tau, fps);
+                    let ratio = took / tau.as_secs_f64();
+                    assert!((0.75..=1.25).contains(&ratio), "{tau:?} at {fps} frames/s: {took} s");
+                }
+            }
+        }
     }
 
     #[test]

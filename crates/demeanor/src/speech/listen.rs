@@ -62,7 +62,7 @@ impl Default for ListenSettings {
 pub struct VoiceEstimate {
     /// Whether somebody is speaking.
     pub is_speaking: bool,
-    /// Level of the last step, in dB under full scale (root mean square).
+    /// Level of the last step, in dB under full scale (root mean square, without a constant offset).
     pub level_db: f32,
     /// Scores, smoothed and corrected by the baseline; `None` until something was read.
     pub scores: Option<Scores>,
@@ -264,7 +264,8 @@ impl Listener {
         self.utter(Some(samples))?;
         self.worked += samples.len() as u64;
         let now = self.at(self.worked);
-        let power = samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len() as f64;
+        let mean = samples.iter().map(|s| f64::from(*s)).sum::<f64>() / samples.len() as f64;
+        let power = samples.iter().map(|s| (f64::from(*s) - mean).powi(2)).sum::<f64>() / samples.len() as f64;
         let voice = self.voice.get_or_insert(VoiceEstimate {
             is_speaking: false,
             level_db: SILENCE_DB,

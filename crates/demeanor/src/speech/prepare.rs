@@ -1,7 +1,9 @@
 //! A stretch of sound to the input of a speech network. The only producer of [`SpeechInput`].
 //!
 //! Sound of another rate or of several channels is first brought to mono at the recipe's rate
-//! ([`resample`](crate::speech::resample)). Then, in this order, as librosa 0.11 does each step:
+//! ([`resample`](crate::speech::resample)), and the mean of all samples is taken off: cheap sound cards add a constant
+//! offset, which nobody hears and which the steps below would take for sound. Then, in this order, as librosa 0.11 does each
+//! step:
 //! 1. trim (`librosa.effects.trim`): frames of 2048 samples every 512, centred and padded with zeros; what lies before
 //!    the first and after the last frame whose power is within `trim_db` of the loudest is cut off; librosa's floor of
 //!    -100 dB is left out, so that quieter sound is cut alike;
@@ -248,6 +250,8 @@ struct FeatureMaker {
     mel: MelPowers,
     /// `bands x coefficients`; empty for log-mel.
     cosines: Vec<f32>,
+    /// The samples of one clip without their mean.
+    centred: Vec<f32>,
     /// `frames x bands`, of one clip.
     bands: Vec<f32>,
     blocks: Vec<f64>,
@@ -263,6 +267,7 @@ impl FeatureMaker {
         Ok(FeatureMaker {
             mel: MelPowers::new(recipe.rate, recipe.fft, recipe.frame, recipe.hop, bands),
             cosines: dct(bands, coefficients),
+            centred: Vec::new(),
             bands: Vec::new(),
             blocks: Vec::new(),
         })
@@ -275,6 +280,16 @@ impl FeatureMaker {
             return Err(Error::new(ErrorKind::Sound, "no samples; expected at least 1"));
         }
         check_samples(samples)?;
+        let mean = mean(samples);
+        let mut centred = std::mem::take(&mut self.centred);
+        centred.clear();
+        centred.extend(samples.iter().map(|s| s - mean));
+        let frames = self.centred_features(recipe, &centred, values);
+        self.centred = centred;
+        frames
+    }
+
+    fn centred_features(&mut self, recipe: &SpeechRecipe, samples: &[f32], values: &mut Vec<f32>) -> Result<usize> {
         let (start, end) = match recipe.trim_db {
             Some(db) => trim_with(samples, db, &mut self.blocks),
             None => (0, samples.len()),
@@ -347,6 +362,19 @@ fn trim_with(samples: &[f32], db: f32, blocks: &mut Vec<f64>) -> (usize, usize) 
         (Some(first), Some(last)) => (first * TRIM_HOP, ((last + 1) * TRIM_HOP).min(samples.len())),
         _ => (0, samples.len()),
     }
+}
+
+/// The mean; exactly that of a constant, so that nothing is left of one.
+fn mean(samples: &[f32]) -> f32 {
+    let mut lanes = [0f64; 8];
+    let (chunks, rest) = samples.as_chunks::<8>();
+    for chunk in chunks {
+        for (lane, sample) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(*sample);
+        }
+    }
+    let sum = lanes.iter().sum::<f64>() + rest.iter().map(|&s| f64::from(s)).sum::<f64>();
+    (sum / samples.len() as f64) as f32
 }
 
 /// The sum of squares.
@@ -488,9 +516,34 @@ mod tests {
         let deltas = if mfcc.len() / 13 == log_mel.len() / 64 { 0 } else { 2 };
         let features = Features::Mfcc { bands: 40, coefficients: 13, deltas };
         for (features, wanted) in [(features, mfcc), (LOG_MEL, log_mel)] {
-            let found = prepared(samples, &recipe(features)).unwrap();
-            let worst = difference(found.values(), &wanted);
+            // librosa takes no mean off, so the steps behind that are compared
+            let (recipe, mut found) = (recipe(features), Vec::new());
+            FeatureMaker::new(&recipe).unwrap().centred_features(&recipe, samples, &mut found).unwrap();
+            let worst = difference(&found, &wanted);
             assert!(worst < 1e-3, "{name}, {features:?}: relative difference {worst}");
+        }
+    }
+
+    #[test]
+    fn a_constant_offset_changes_nothing() {
+        let voice = voice();
+        let quiet: Vec<f32> = voice.iter().map(|s| 0.1 * s).collect();
+        for features in [MFCC, LOG_MEL] {
+            for level in [Level::Peak, Level::Rms, Level::Keep] {
+                let recipe = SpeechRecipe { level, ..recipe(features) };
+                let wanted = prepared(&quiet, &recipe).unwrap();
+                for offset in [0.001, 0.01, -0.05, 0.3] {
+                    let moved: Vec<f32> = quiet.iter().map(|s| s + offset).collect();
+                    let found = prepared(&moved, &recipe).unwrap();
+                    assert_eq!(found.frames(), wanted.frames());
+                    let worst = difference(found.values(), wanted.values());
+                    assert!(worst < 1e-2, "{features:?}, {level:?}, offset {offset}: {worst}");
+                }
+            }
+        }
+        // a constant is silence
+        for length in [1, 7, 16_000] {
+            assert!(prepared(&vec![0.02; length], &recipe(MFCC)).is_err());
         }
     }
 
@@ -523,7 +576,7 @@ mod tests {
     fn lengths() {
         let voice = voice();
         for (samples, max_frames, frames) in
-            [(1, 10, 1), (159, 10, 1), (160, 10, 2), (16_000, 1000, 101), (16_000, 50, 50)]
+            [(2, 10, 1), (159, 10, 1), (160, 10, 2), (16_000, 1000, 101), (16_000, 50, 50)]
         {
             let recipe = SpeechRecipe { trim_db: None, max_frames, ..recipe(MFCC) };
             let input = prepared(&voice[9_000..9_000 + samples], &recipe).unwrap();
