@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -68,9 +68,11 @@ pub enum Event {
 pub struct About {
     /// How long it is, where that is known.
     pub duration: Option<Duration>,
+    /// Where its own clock begins; times are counted from there.
+    pub start: Duration,
     /// Pictures per second, where that is known.
     pub rate: Option<f64>,
-    /// Width and height of the coded pictures.
+    /// Width and height of the pictures as they are shown, with square pixels.
     pub size: Option<(usize, usize)>,
     /// The name of the sound's codec.
     pub sound: Option<String>,
@@ -87,6 +89,16 @@ pub struct Inputs {
     pub sound: Option<usize>,
     /// For messages.
     pub name: String,
+    /// The film, where it is one.
+    pub film: Option<OsString>,
+    /// Which track of sound, counted from 1; the one that the film calls its default when absent.
+    pub track: Option<usize>,
+    /// Where in the film reading begins.
+    pub start: Duration,
+    /// Where in the film reading ends.
+    pub to: Option<Duration>,
+    /// The most pictures that are read of a second; all when absent.
+    pub rate: Option<f64>,
     /// Devices rather than files: times are those of the clock, and a missing stream is an error of the device.
     pub live: bool,
 }
@@ -105,8 +117,51 @@ impl Inputs {
             picture: Some(0),
             sound: Some(0),
             name: path.to_string_lossy().into_owned(),
-            live: false,
+            film: Some(path.to_owned()),
+            ..Inputs::default()
         }
+    }
+}
+
+/// A stream of bytes that `ffmpeg` is given to read.
+pub type Feed = Box<dyn Read + Send + Sync>;
+
+/// How to get the program.
+pub const INSTALL: &str = "install it (Debian, Ubuntu: sudo apt install ffmpeg; Fedora: sudo dnf install ffmpeg-free; \
+                           macOS: brew install ffmpeg; Windows: winget install ffmpeg), or name it in the variable \
+                           DEMEANOR_FFMPEG";
+
+/// Whether the program `ffmpeg` is there.
+pub fn is_there() -> bool {
+    let mut command = Command::new(program());
+    command.arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|s| s.success())
+}
+
+/// Which of a film's tracks of sound are its default, in order.
+fn sound_tracks(film: &OsStr) -> Result<Vec<bool>> {
+    let mut command = Command::new(program());
+    command.args(["-hide_banner", "-nostdin", "-i"]).arg(protected(film));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let said = spawn(&mut command)?.wait_with_output().map_err(|e| failed(format!("asking ffmpeg: {e}")))?;
+    let said = String::from_utf8_lossy(&said.stderr);
+    let streams = said.lines().map(str::trim_start).filter(|l| l.starts_with("Stream #"));
+    Ok(streams.filter(|l| l.contains(": Audio: ")).map(|l| l.contains("(default)")).collect())
+}
+
+/// Which track of sound to hear, counted from 0.
+fn choose_track(inputs: &Inputs) -> Result<usize> {
+    let Some(film) = inputs.film.as_deref().filter(|f| Path::new(f).is_file()) else {
+        return Ok(inputs.track.map_or(0, |number| number.saturating_sub(1)));
+    };
+    let tracks = sound_tracks(film)?;
+    match inputs.track {
+        // with none at all, what else is wrong with the film is said later
+        Some(number) if number > tracks.len() && !tracks.is_empty() => {
+            Err(failed(format!("{} has no track {number} of sound; it has {}", inputs.name, tracks.len())))
+        }
+        Some(number) => Ok(number.saturating_sub(1)),
+        None => Ok(tracks.iter().position(|is_default| *is_default).unwrap_or(0)),
     }
 }
 
@@ -144,12 +199,10 @@ pub fn spawn(command: &mut Command) -> Result<Child> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     command.spawn().map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => failed(
-            "the program ffmpeg is not there, and films, cameras and microphones need it; install it \
-             (Debian, Ubuntu: sudo apt install ffmpeg; Fedora: sudo dnf install ffmpeg-free; macOS: brew install ffmpeg; \
-             Windows: winget install ffmpeg), or name it in the variable DEMEANOR_FFMPEG. Pictures, recordings and \
-             `demeanor demo` do without",
-        ),
+        io::ErrorKind::NotFound => failed(format!(
+            "the program ffmpeg is not there, and films, cameras and microphones need it; {INSTALL}. Pictures, most \
+             recordings and `demeanor demo` do without"
+        )),
         _ => failed(format!("starting {}: {e}", program().to_string_lossy())).with_source(e),
     })
 }
@@ -166,6 +219,8 @@ pub struct Capture {
     child: Child,
     name: String,
     live: bool,
+    /// Where in the film reading began.
+    start: Duration,
     events: Option<Receiver<Event>>,
     spare: Sender<Vec<u8>>,
     said: Arc<Mutex<Said>>,
@@ -181,9 +236,24 @@ impl Capture {
     /// # Errors
     /// [`ErrorKind::Device`] when `ffmpeg` is not there.
     pub fn start(inputs: &Inputs, whole: bool) -> Result<Capture> {
+        Self::start_fed(inputs, whole, None)
+    }
+
+    /// The same, with `feed` in the place of stdin.
+    ///
+    /// # Errors
+    /// As [`Capture::start`].
+    pub fn start_fed(inputs: &Inputs, whole: bool, feed: Option<Feed>) -> Result<Capture> {
+        let track = if inputs.sound.is_some() { choose_track(inputs)? } else { 0 };
         let mut command = Command::new(program());
         command.args(["-hide_banner", "-loglevel", "repeat+level+info", "-nostats", "-nostdin"]);
         for input in &inputs.list {
+            if !inputs.start.is_zero() {
+                command.args(["-ss", &inputs.start.as_secs_f64().to_string()]);
+            }
+            if let Some(to) = inputs.to {
+                command.args(["-to", &to.as_secs_f64().to_string()]);
+            }
             command.args(input);
         }
         command.args(["-max_interleave_delta", if inputs.live { "150000" } else { "5000000" }]);
@@ -191,8 +261,13 @@ impl Capture {
         // square pixels, the longer side at most `side`, even where it shrinks
         let wide = "iw*if(sar,sar,1)";
         let shrink = format!("min(1,{side}/max({wide},ih))");
+        // pictures keep their own times
+        let some = inputs.rate.map_or(String::new(), |rate| {
+            let step = 1.0 / rate - 0.001;
+            format!("select='isnan(prev_selected_t)+gte(t-prev_selected_t,{step:.6})',")
+        });
         let read = format!(
-            "scale=w='max(1,round({wide}*{shrink}))':h='max(1,round(ih*{shrink}))':flags=area:out_range=pc,format=gray"
+            "{some}scale=w='max(1,round({wide}*{shrink}))':h='max(1,round(ih*{shrink}))':flags=area:out_range=pc,format=gray"
         );
         if let Some(picture) = inputs.picture {
             let stream = format!("{picture}:V:0?");
@@ -202,20 +277,29 @@ impl Capture {
             }
             command.args(["-filter:v:0", &read]);
             if whole {
-                let draw = format!("scale=w='max(1,round({wide}))':h=ih:flags=bilinear:out_range=pc,format=rgb24");
+                let draw =
+                    format!("{some}scale=w='max(1,round({wide}))':h=ih:flags=bilinear:out_range=pc,format=rgb24");
                 command.args(["-filter:v:1", &draw]);
             }
             command.args(["-c:v", "rawvideo", "-enc_time_base:v", "1:1000000"]);
         }
         if let Some(sound) = inputs.sound {
-            command.args(["-map", &format!("{sound}:a:0?"), "-c:a", "pcm_f32le"]);
+            command.args(["-map", &format!("{sound}:a:{track}?"), "-c:a", "pcm_f32le"]);
         }
         command.args(["-sn", "-dn", "-map_metadata", "-1", "-flush_packets", "1", "-f", "nut", "pipe:1"]);
-        command.stdin(if inputs.name == "-" { Stdio::inherit() } else { Stdio::null() });
+        command.stdin(match (&feed, inputs.name.as_str()) {
+            (Some(_), _) => Stdio::piped(),
+            (None, "-") => Stdio::inherit(),
+            (None, _) => Stdio::null(),
+        });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut command)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr) = stdout.zip(stderr).ok_or_else(|| failed("ffmpeg has no pipes"))?;
+        if let Some((mut feed, mut stdin)) = feed.zip(child.stdin.take()) {
+            // it ends with either of the two; a child that has seen enough is no failure
+            std::thread::spawn(move || io::copy(&mut feed, &mut stdin));
+        }
         let said = Arc::new(Mutex::new(Said::default()));
         let listener = std::thread::spawn({
             let said = said.clone();
@@ -228,6 +312,7 @@ impl Capture {
             child,
             name: inputs.name.clone(),
             live: inputs.live,
+            start: inputs.start,
             events: Some(events),
             spare,
             said,
@@ -245,8 +330,11 @@ impl Capture {
     pub fn next_within(&mut self, wait: Duration) -> std::result::Result<Option<Event>, Ended> {
         use std::sync::mpsc::RecvTimeoutError;
         match self.events.as_ref().map(|e| e.recv_timeout(wait)) {
-            Some(Ok(event)) => {
+            Some(Ok(mut event)) => {
                 self.any = true;
+                match &mut event {
+                    Event::Picture { time, .. } | Event::Sound { time, .. } => *time += self.start,
+                }
                 Ok(Some(event))
             }
             Some(Err(RecvTimeoutError::Timeout)) => Ok(None),
@@ -267,7 +355,7 @@ impl Capture {
         self.said.lock().map(|s| s.about.clone()).unwrap_or_default()
     }
 
-    /// Width and height of the film's coded pictures; waits a little for `ffmpeg` to say it.
+    /// Width and height of the film's pictures as they are shown; waits a little for `ffmpeg` to say it.
     pub fn size_of_film(&self) -> Option<(usize, usize)> {
         let asked = Instant::now();
         loop {
@@ -282,25 +370,35 @@ impl Capture {
     /// Ends the child. `Ok` holds a warning when the input was damaged, but something of it came.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`]: why nothing came and what to do.
+    /// [`ErrorKind::Device`]: why nothing came and what to do, or, where something came, that the child or the device is
+    /// gone, with its last words.
     pub fn finish(mut self) -> Result<Option<String>> {
         // a reader that is blocked ends once nobody listens
         drop(self.events.take());
         if !self.ended {
             let _ = self.child.kill();
         }
-        if let Some(reader) = self.reader.take() {
-            match reader.join() {
-                Ok(read) => read.map_err(|e| failed(format!("reading from ffmpeg: {e}")).with_source(e))?,
-                Err(_) => return Err(failed("the thread that reads from ffmpeg failed")),
-            }
-        }
+        let read = self.reader.take().map(JoinHandle::join);
         let status = self.child.wait().map_err(|e| failed(format!("waiting for ffmpeg: {e}")).with_source(e))?;
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
         }
         let said = self.said.lock().map_err(|_| failed("the thread that listens to ffmpeg failed"))?;
         let lines: Vec<&str> = said.errors.iter().map(String::as_str).collect();
+        if self.any && self.ended {
+            let last = lines.last().map_or(String::new(), |l| format!("; its last words: {l}"));
+            if let Some(how) = death(status) {
+                return Err(failed(format!("ffmpeg, which reads {}, {how}{last}", self.name)));
+            }
+            if self.live {
+                return Err(failed(format!("{} is gone{last}", self.name)));
+            }
+        }
+        match read {
+            Some(Ok(Err(e))) => return Err(failed(format!("reading from ffmpeg: {e}")).with_source(e)),
+            Some(Err(_)) => return Err(failed("the thread that reads from ffmpeg failed")),
+            Some(Ok(Ok(()))) | None => {}
+        }
         if self.any {
             let damaged = !lines.is_empty() && lines.iter().any(|l| is_damage(l));
             return Ok(damaged.then(|| {
@@ -326,6 +424,20 @@ impl Drop for Capture {
 /// The input has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended;
+
+/// How a child died that was not ended by this program; none when it came to its own end.
+fn death(status: ExitStatus) -> Option<String> {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        let why = if signal == 9 { ", perhaps for want of memory" } else { "" };
+        return Some(format!("was killed by signal {signal}{why}"));
+    }
+    match status.code() {
+        Some(0) => None,
+        Some(code) => Some(format!("ended with status {code}")),
+        None => Some("was killed".to_owned()),
+    }
+}
 
 fn failed(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::Device, why)
@@ -438,6 +550,9 @@ fn listen(stderr: impl Read, said: &Mutex<Said>) {
 /// Reads `Duration: 00:00:10.00, ...` and `Stream #0:0: Video: h264 ..., 640x480 [SAR ...], ..., 30 fps, ...`.
 fn describe(text: &str, about: &mut About) {
     if let Some(rest) = text.strip_prefix("Duration: ") {
+        let start = rest.split_once("start: ").map(|(_, s)| s.split(',').next().unwrap_or_default());
+        let start = start.and_then(|s| s.trim().parse().ok()).and_then(|s| Duration::try_from_secs_f64(s).ok());
+        about.start = start.unwrap_or_default();
         let clock = rest.split(',').next().unwrap_or_default();
         let mut parts = clock.split(':').map(str::parse::<f64>);
         if let (Some(Ok(h)), Some(Ok(m)), Some(Ok(s))) = (parts.next(), parts.next(), parts.next()) {
@@ -458,7 +573,7 @@ fn describe(text: &str, about: &mut About) {
                     && w > 0
                     && h > 0
                 {
-                    about.size = Some((w, h));
+                    about.size = Some((shown_width(w, video), h));
                 }
                 if words.next() == Some("fps") {
                     about.rate = first.parse().ok().filter(|r: &f64| r.is_finite() && *r > 0.0);
@@ -469,6 +584,19 @@ fn describe(text: &str, about: &mut About) {
         {
             about.sound = sound.split([' ', ',']).next().map(str::to_owned);
         }
+    }
+}
+
+/// How wide a picture is shown: `[SAR 8:9 DAR 4:3]` says how wide a pixel is beside its height.
+fn shown_width(coded: usize, video: &str) -> usize {
+    let aspect = video.split_once("SAR ").and_then(|(_, rest)| {
+        let (wide, rest) = rest.split_once(':')?;
+        let high = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some((wide.parse::<f64>().ok()?, high.parse::<f64>().ok()?))
+    });
+    match aspect {
+        Some((wide, high)) if wide > 0.0 && high > 0.0 => ((coded as f64 * wide / high).round() as usize).max(1),
+        _ => coded,
     }
 }
 
@@ -526,7 +654,17 @@ mod tests {
         assert_eq!(about.sound.as_deref(), Some("aac"));
         let mut live = About::default();
         describe("Duration: N/A, start: 1.0, bitrate: N/A", &mut live);
-        assert_eq!(live, About::default());
+        assert_eq!(live, About { start: Duration::from_secs(1), ..About::default() });
+        for (stream, size) in [
+            ("h264, yuv420p, 720x480 [SAR 8:9 DAR 4:3], 30 fps", (640, 480)),
+            ("h264, yuv420p, 1440x1080 [SAR 4:3 DAR 16:9], 30 fps", (1920, 1080)),
+            ("dvvideo, yuv411p, 720x480, SAR 10:11 DAR 15:11, 30 fps", (655, 480)),
+            ("h264, yuv420p, 720x480 [SAR 0:1 DAR 0:1], 30 fps", (720, 480)),
+        ] {
+            let mut about = About::default();
+            describe(&format!("Stream #0:0: Video: {stream}"), &mut about);
+            assert_eq!(about.size, Some(size), "{stream}");
+        }
     }
 
     #[test]

@@ -12,6 +12,10 @@
 pub mod picture;
 pub mod sound;
 
+mod edits;
+mod tiff;
+mod wave;
+
 pub mod capture;
 pub mod devices;
 pub mod nut;
