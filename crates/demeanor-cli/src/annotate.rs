@@ -14,10 +14,17 @@ use anyhow::{Context, Result, anyhow, bail};
 use demeanor::pipeline::Estimate;
 use demeanor_media::capture::{self, About};
 use image::RgbImage;
+use tempfile::TempPath;
 
+use crate::claim::resolved;
 use crate::draw::Pen;
 use crate::estimate::{fresh_voice, scaled};
-use crate::output::temporary;
+use crate::output;
+use crate::terminal;
+
+/// What `ffmpeg` says when a file could not be written.
+const UNWRITTEN: [&str; 5] =
+    ["No space left", "rror writing", "rror closing", "rror muxing", "av_interleaved_write_frame"];
 
 /// Encodes annotated pictures.
 pub struct Annotator {
@@ -25,14 +32,13 @@ pub struct Annotator {
     input: Option<ChildStdin>,
     errors: Option<JoinHandle<String>>,
     path: PathBuf,
-    temporary: PathBuf,
+    temporary: Option<TempPath>,
     size: (usize, usize),
     rate: f64,
     /// The picture of the next place, until it is known that no later one takes it.
     pending: Option<RgbImage>,
     written: u64,
     pen: Pen,
-    done: bool,
 }
 
 impl Annotator {
@@ -42,7 +48,7 @@ impl Annotator {
     /// When `ffmpeg` is not there or has no encoder.
     pub fn start(path: &Path, film: &OsStr, about: &About, width: usize, height: usize) -> Result<Annotator> {
         let rate = about.rate.unwrap_or(30.0).clamp(1.0, 120.0);
-        let temporary = temporary(path);
+        let temporary = output::temporary(&resolved(path)).with_context(|| cannot(path))?.into_temp_path();
         let mut command = Command::new(capture::program());
         command.args(["-hide_banner", "-loglevel", "error", "-y", "-f", "rawvideo", "-pixel_format", "rgb24"]);
         command.args(["-video_size", &format!("{width}x{height}"), "-framerate", &rate.to_string(), "-i", "pipe:0"]);
@@ -56,7 +62,7 @@ impl Annotator {
             "libx264" => command.args(["-c:v", "libx264", "-preset", "veryfast", "-crf", "22"]),
             other => command.args(["-c:v", other, "-b:v", "4M"]),
         };
-        command.args(["-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4"]).arg(&temporary);
+        command.args(["-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4"]).arg(&*temporary);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = capture::spawn(&mut command)?;
         let input = child.stdin.take();
@@ -74,13 +80,12 @@ impl Annotator {
             input,
             errors,
             path: path.to_owned(),
-            temporary,
+            temporary: Some(temporary),
             size: (width, height),
             rate,
             pending: None,
             written: 0,
             pen: Pen::new()?,
-            done: false,
         })
     }
 
@@ -137,46 +142,57 @@ impl Annotator {
     ///
     /// # Errors
     /// When the encoder fails, such as on a full disk; then nothing is left.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(mut self, overwrite: bool) -> Result<()> {
         if let Some(last) = self.pending.take() {
             self.write(&last)?;
         }
         drop(self.input.take());
         let status = self.child.wait().context("waiting for ffmpeg")?;
-        if !status.success() {
-            return Err(self.failed());
+        let said = self.said();
+        // some versions end with 0 when the disk is full
+        if !status.success() || said.lines().any(|line| UNWRITTEN.iter().any(|sign| line.contains(sign))) {
+            return Err(self.failed(&said));
         }
-        std::fs::rename(&self.temporary, &self.path)
-            .with_context(|| format!("cannot write {}", self.path.display()))?;
-        self.done = true;
-        Ok(())
+        match self.temporary.take() {
+            Some(file) => output::name(file, &resolved(&self.path), overwrite).with_context(|| cannot(&self.path)),
+            None => Ok(()),
+        }
     }
 
     fn write(&mut self, picture: &RgbImage) -> Result<()> {
         self.written += 1;
         let written = self.input.as_mut().map_or(Ok(()), |input| input.write_all(picture.as_raw()));
-        written.map_err(|_| self.failed())
+        written.map_err(|_| {
+            drop(self.input.take());
+            let _ = self.child.wait();
+            let said = self.said();
+            self.failed(&said)
+        })
+    }
+
+    /// What the encoder said, once it has ended.
+    fn said(&mut self) -> String {
+        self.errors.take().and_then(|e| e.join().ok()).unwrap_or_default()
     }
 
     /// Why the encoder ended.
-    fn failed(&mut self) -> anyhow::Error {
-        drop(self.input.take());
-        let _ = self.child.wait();
-        let said = self.errors.take().and_then(|e| e.join().ok()).unwrap_or_default();
+    fn failed(&self, said: &str) -> anyhow::Error {
         let last = said.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it gave no reason");
-        anyhow!("cannot write {}: ffmpeg ended with: {last}", self.path.display())
+        anyhow!("{}: ffmpeg ended with: {last}", cannot(&self.path))
     }
 }
 
 impl Drop for Annotator {
     fn drop(&mut self) {
-        if !self.done {
-            drop(self.input.take());
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-            let _ = std::fs::remove_file(&self.temporary);
-        }
+        drop(self.input.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // what is not finished goes with its temporary name
     }
+}
+
+fn cannot(path: &Path) -> String {
+    format!("cannot write {}", terminal::shown(path))
 }
 
 /// The best encoder that this `ffmpeg` has.

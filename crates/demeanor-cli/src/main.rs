@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod annotate;
+mod claim;
 mod cmd;
 mod dashboard;
 mod draw;
@@ -11,6 +12,7 @@ mod interrupt;
 mod latency;
 mod model;
 mod output;
+mod record;
 mod senses;
 mod session;
 mod sources;

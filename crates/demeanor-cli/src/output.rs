@@ -1,16 +1,27 @@
 //! Files that a command writes while it works: whole in the end, or not there.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use tempfile::{NamedTempFile, TempPath};
+
+use crate::claim::resolved;
+use crate::terminal;
 
 /// A file under a temporary name until [`Output::finish`], or stdout.
 pub struct Output {
     path: PathBuf,
-    temporary: Option<PathBuf>,
-    writer: Option<BufWriter<Box<dyn Write + Send>>>,
+    writer: Writer,
+}
+
+enum Writer {
+    /// Stdout, a device or a pipe: written directly.
+    Direct(BufWriter<Box<dyn Write + Send>>),
+    /// A new file, and whether it may replace one.
+    New(BufWriter<NamedTempFile>, bool),
 }
 
 impl Output {
@@ -18,18 +29,17 @@ impl Output {
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn create(path: &Path) -> Result<Output> {
-        let cannot = || format!("cannot write {}", path.display());
-        if path.as_os_str() == "-" {
-            let stdout: Box<dyn Write + Send> = Box::new(io::stdout());
-            return Ok(Output { path: path.to_owned(), temporary: None, writer: Some(BufWriter::new(stdout)) });
-        }
-        let direct = fs::metadata(path).is_ok_and(|m| !m.is_file());
-        let temporary = if direct { None } else { Some(temporary(path)) };
-        let target = temporary.as_deref().unwrap_or(path);
-        let file = if direct { File::options().write(true).open(target) } else { File::create(target) };
-        let writer: Box<dyn Write + Send> = Box::new(file.with_context(cannot)?);
-        Ok(Output { path: path.to_owned(), temporary, writer: Some(BufWriter::new(writer)) })
+    pub fn create(path: &Path, overwrite: bool) -> Result<Output> {
+        let direct = |w: Box<dyn Write + Send>| Writer::Direct(BufWriter::new(w));
+        let target = resolved(path);
+        let writer = if path.as_os_str() == "-" {
+            direct(Box::new(io::stdout()))
+        } else if fs::metadata(&target).is_ok_and(|m| !m.is_file()) {
+            direct(Box::new(File::options().write(true).open(&target).with_context(|| cannot(path))?))
+        } else {
+            Writer::New(BufWriter::new(temporary(&target).with_context(|| cannot(path))?), overwrite)
+        };
+        Ok(Output { path: path.to_owned(), writer })
     }
 
     /// Writes with `fill`, saying which file it was when that fails.
@@ -37,8 +47,11 @@ impl Output {
     /// # Errors
     /// As `fill`.
     pub fn write(&mut self, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        fill(writer).with_context(|| format!("cannot write {}", self.path.display()))
+        match &mut self.writer {
+            Writer::Direct(writer) => fill(writer),
+            Writer::New(writer, _) => fill(writer),
+        }
+        .with_context(|| cannot(&self.path))
     }
 
     /// Passes on what was written so far.
@@ -55,32 +68,118 @@ impl Output {
     /// When the last of it cannot be written; then nothing is left.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
-        drop(self.writer.take());
-        if let Some(temporary) = self.temporary.take() {
-            fs::rename(&temporary, &self.path)
-                .inspect_err(|_| {
-                    let _ = fs::remove_file(&temporary);
-                })
-                .with_context(|| format!("cannot write {}", self.path.display()))?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if let Some(temporary) = self.temporary.take() {
-            drop(self.writer.take());
-            let _ = fs::remove_file(temporary);
+        match self.writer {
+            Writer::Direct(_) => Ok(()),
+            Writer::New(writer, overwrite) => {
+                let file =
+                    writer.into_inner().map_err(|e| anyhow!(e.into_error())).with_context(|| cannot(&self.path))?;
+                let synced = file.as_file().sync_all();
+                let named = synced.and_then(|()| name(file.into_temp_path(), &resolved(&self.path), overwrite));
+                named.with_context(|| cannot(&self.path))
+            }
         }
     }
 }
 
-/// The temporary name of a file: beside it, with the same extension, which some programs go by.
-pub fn temporary(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(format!(".{}-", std::process::id()));
-    name.push(path.file_name().unwrap_or_default());
-    path.with_file_name(name)
+fn cannot(path: &Path) -> String {
+    if path.as_os_str() == "-" {
+        "cannot write to stdout".to_owned()
+    } else {
+        format!("cannot write {}", terminal::shown(path))
+    }
+}
+
+/// An output beside others: when it fails that is said, and the others go on.
+#[derive(Default)]
+pub struct Sink {
+    output: Option<Output>,
+    failed: bool,
+}
+
+impl Sink {
+    /// Begins a file, where one is wanted.
+    ///
+    /// # Errors
+    /// As [`Output::create`].
+    pub fn create(path: Option<&Path>, overwrite: bool) -> Result<Sink> {
+        let output = path.map(|path| Output::create(path, overwrite)).transpose()?;
+        Ok(Sink { output, failed: false })
+    }
+
+    /// Writes with `fill`, if anybody still reads it.
+    pub fn write(&mut self, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        if let Some(output) = &mut self.output
+            && let Err(error) = output.write(fill)
+        {
+            self.fails(&error);
+        }
+    }
+
+    /// Passes on what was written so far.
+    pub fn flush(&mut self) {
+        self.write(|w| w.flush());
+    }
+
+    /// Ends the file and gives it its name.
+    pub fn finish(&mut self) {
+        if let Some(output) = self.output.take()
+            && let Err(error) = output.finish()
+        {
+            self.fails(&error);
+        }
+    }
+
+    /// Whether it still takes something.
+    pub fn is_open(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Whether it failed. A reader of stdout that has seen enough is no failure.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    fn fails(&mut self, error: &anyhow::Error) {
+        self.output = None;
+        if !terminal::is_closed_pipe(error) {
+            terminal::problem(terminal::whole(error));
+            self.failed = true;
+        }
+    }
+}
+
+/// A new file beside the one that it will be, with the same ending, which some programs go by.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn temporary(target: &Path) -> io::Result<NamedTempFile> {
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut ending = OsString::new();
+    if let Some(extension) = target.extension().filter(|e| e.len() < 100) {
+        ending.push(".");
+        ending.push(extension);
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".demeanor-").suffix(&ending);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // what any other new file has; the mask of the process applies
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Gives a finished file its name; one that has it already is replaced with `overwrite`, or when it is empty.
+///
+/// # Errors
+/// When it cannot be named so; then it is removed.
+pub fn name(file: TempPath, target: &Path, overwrite: bool) -> io::Result<()> {
+    if overwrite || fs::metadata(target).is_ok_and(|m| m.is_file() && m.len() == 0) {
+        file.persist(target).map_err(|e| e.error)
+    } else {
+        file.persist_noclobber(target).map_err(|e| e.error)
+    }
 }
 
 #[cfg(test)]
@@ -89,29 +188,59 @@ mod tests {
 
     #[test]
     fn a_file_is_there_whole_or_not_at_all() {
-        let folder = std::env::temp_dir().join(format!("demeanor-output-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let path = folder.join("x.csv");
-        let mut output = Output::create(&path).expect("created");
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = || fs::read_dir(folder.path()).expect("a folder").count();
+        // the longest name that file systems take
+        let path = folder.path().join("x".repeat(251) + ".csv");
+        let mut output = Output::create(&path, false).expect("created");
         output.write(|w| w.write_all(b"1")).expect("written");
         assert!(!path.exists());
         drop(output);
-        assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0);
-        let mut output = Output::create(&path).expect("created");
+        assert_eq!(files(), 0);
+        let mut output = Output::create(&path, false).expect("created");
         output.write(|w| w.write_all(b"12")).expect("written");
         output.finish().expect("finished");
         assert_eq!(fs::read(&path).expect("a file"), b"12");
-        assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1);
-        assert!(Output::create(&folder.join("none/x.csv")).is_err());
-        fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(files(), 1);
+        assert!(Output::create(&folder.path().join("none/x.csv"), false).is_err());
+        // what came to be meanwhile is not replaced unasked
+        let finished = Output::create(&path, false).expect("created").finish();
+        assert!(finished.is_err() && files() == 1);
+        assert_eq!(fs::read(&path).expect("a file"), b"12");
+        Output::create(&path, true).expect("created").finish().expect("asked");
+        assert_eq!(fs::read(&path).expect("a file"), b"");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (link, target) = (folder.path().join("link.csv"), folder.path().join("target.csv"));
+        std::os::unix::fs::symlink("target.csv", &link).expect("a link");
+        for overwrite in [false, true] {
+            let mut output = Output::create(&link, overwrite).expect("created");
+            output.write(|w| w.write_all(b"1")).expect("written");
+            output.finish().expect("finished");
+            assert!(link.is_symlink() && target.is_file() && !target.is_symlink());
+        }
+        let mode = fs::metadata(&target).expect("a file").permissions().mode();
+        let usual = folder.path().join("usual");
+        fs::write(&usual, "").expect("written");
+        assert_eq!(mode, fs::metadata(&usual).expect("a file").permissions().mode());
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_is_an_error() {
-        let mut output = Output::create(Path::new("/dev/full")).expect("opened");
+    fn a_full_disk_is_an_error_and_stops_no_other_output() {
+        let mut output = Output::create(Path::new("/dev/full"), false).expect("opened");
         output.write(|w| w.write_all(b"some text")).expect("buffered");
         let error = format!("{:#}", output.finish().expect_err("the disk is full"));
         assert!(error.contains("/dev/full") && error.contains("No space"), "{error}");
+        let mut sink = Sink::create(Some(Path::new("/dev/full")), false).expect("opened");
+        sink.write(|w| w.write_all(&[b' '; 100_000]));
+        assert!(sink.has_failed() && !sink.is_open());
+        sink.write(|w| w.write_all(b"more"));
+        sink.finish();
     }
 }

@@ -26,7 +26,7 @@ pub struct SenseArgs {
     /// Side of the smallest face, in pixels of a picture with 480 rows; less finds more and takes longer
     #[arg(long, value_name = "PX", default_value_t = 60, value_parser = clap::value_parser!(u32).range(24..))]
     pub min_face: u32,
-    /// Time constant of the smoothing in milliseconds: a lasting change is followed to 63 % after it; 0 for none
+    /// Time constant of the smoothing in milliseconds: a lasting change of a face is followed to 63 % after it, of a voice after twice that; 0 for none
     #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub smooth: u64,
     /// While a voice speaks, it is read this often, in milliseconds
@@ -39,6 +39,11 @@ pub struct SenseArgs {
 }
 
 impl SenseArgs {
+    /// The models that were named.
+    pub fn models(&self) -> impl Iterator<Item = &Path> {
+        [&self.face_model, &self.speech_model].into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// The pipeline with the models that were named or are built in.
     ///
     /// # Errors

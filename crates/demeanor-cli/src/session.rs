@@ -19,6 +19,7 @@ use crate::estimate::{Line, fresh_voice};
 use crate::interrupt;
 use crate::latency::{Latency, ms};
 use crate::output::Output;
+use crate::record::Record;
 use crate::terminal;
 use crate::timeline::clock;
 
@@ -169,6 +170,10 @@ pub struct Report {
     pub lasted: Duration,
     /// Whether a face or voice was read.
     pub found: bool,
+    /// Whether a source was gone in the end.
+    pub lost: bool,
+    /// What went wrong on the way and did not end the session.
+    pub problems: Vec<String>,
     /// From a whole frame in this program to its estimate.
     pub whole: Latency,
     /// Of that: waiting for the worker.
@@ -212,6 +217,28 @@ impl Report {
     }
 }
 
+/// What stdout gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// A line of JSON for each estimate.
+    Json,
+    /// A readable line a second.
+    Words,
+    /// The dashboard, beside which nothing may be written.
+    Dashboard,
+}
+
+impl Lines {
+    /// What the options ask for; a dashboard where stdout `shows` one.
+    pub fn of(json: bool, shows: bool) -> Lines {
+        match (json, shows) {
+            (true, _) => Lines::Json,
+            (false, true) => Lines::Dashboard,
+            (false, false) => Lines::Words,
+        }
+    }
+}
+
 /// What the one who shows may ask of the worker.
 #[derive(Default)]
 struct Asked {
@@ -230,13 +257,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins a session. With `plain`, a readable line a second goes to stdout.
+    /// Begins a session. `json` is where lines of JSON go, when `lines` asks for them.
     pub fn new(
         pipeline: Pipeline,
         min_score: f32,
         json: Option<Output>,
-        record: Option<Output>,
-        plain: bool,
+        record: Option<Record>,
+        lines: Lines,
         length: Option<Duration>,
     ) -> Session {
         let (inbox, view, asked) = (Inbox::new(), Arc::<Mutex<View>>::default(), Arc::<Asked>::default());
@@ -245,7 +272,8 @@ impl Session {
             min_score,
             json,
             record,
-            next_line: plain.then_some(Duration::ZERO),
+            next_line: (lines == Lines::Words).then_some(Duration::ZERO),
+            may_speak: lines != Lines::Dashboard,
             inbox: inbox.clone(),
             view: view.clone(),
             asked: asked.clone(),
@@ -325,7 +353,9 @@ struct Worker {
     pipeline: Pipeline,
     min_score: f32,
     json: Option<Output>,
-    record: Option<Output>,
+    record: Option<Record>,
+    /// Whether problems are said as they come, rather than in the end.
+    may_speak: bool,
     /// When the next readable line is due, where there are such lines.
     next_line: Option<Duration>,
     inbox: Inbox,
@@ -374,9 +404,17 @@ impl Worker {
         self.pipeline.end_of_sound()?;
         self.report.found |= self.pipeline.utterances().next().is_some();
         self.show(None)?;
-        for output in [self.json.take(), self.record.take()].into_iter().flatten() {
-            output.finish()?;
+        if let Some(output) = self.json.take()
+            && let Err(error) = output.finish()
+        {
+            self.goes_on_without(error)?;
         }
+        if let Some(record) = self.record.take()
+            && let Err(error) = record.finish()
+        {
+            self.problem(&error);
+        }
+        self.show(None)?;
         Ok(())
     }
 
@@ -428,25 +466,56 @@ impl Worker {
         // of the newest that was seen or heard, so that the times of lines never go back
         let time = estimate.time;
         let line = Line::new(&estimate, time, picture.map(|_| self.report.read), 1.0, self.min_score);
-        for output in [&mut self.json, &mut self.record].into_iter().flatten() {
-            output.write(|w| {
-                serde_json::to_writer(&mut *w, &line).map_err(io::Error::from)?;
-                writeln!(w)
-            })?;
+        let mut text = Vec::new();
+        if self.json.is_some() || self.record.as_ref().is_some_and(Record::is_open) {
+            serde_json::to_writer(&mut text, &line).map_err(io::Error::from)?;
+            text.push(b'\n');
+        }
+        // the record first: what cannot be had again does not wait for who reads stdout
+        if let Some(record) = &mut self.record
+            && let Err(error) = record.line(&text)
+        {
+            self.problem(&error);
         }
         if let Some(output) = &mut self.json {
             // a stream is read as it comes
-            output.flush()?;
+            let written = output.write(|w| w.write_all(&text)).and_then(|()| output.flush());
+            if let Err(error) = written {
+                self.json = None;
+                self.goes_on_without(error)?;
+            }
         }
         if let Some(next) = self.next_line
             && time >= next
         {
             self.next_line = Some(time + Duration::from_secs(1));
             let mut out = terminal::out();
-            writeln!(out, "{}", in_words(&line, time))?;
-            out.flush()?;
+            if let Err(error) = writeln!(out, "{}", in_words(&line, time)).and_then(|()| out.flush()) {
+                self.next_line = None;
+                self.goes_on_without(error.into())?;
+            }
         }
         Ok(())
+    }
+
+    /// Stdout takes no more: the session goes on for the record's sake, and ends where there is none.
+    fn goes_on_without(&mut self, error: anyhow::Error) -> Result<()> {
+        if !self.record.as_ref().is_some_and(Record::is_open) {
+            return Err(error);
+        }
+        if !terminal::is_closed_pipe(&error) {
+            self.problem(&error);
+        }
+        Ok(())
+    }
+
+    /// Something went wrong that does not end the session.
+    fn problem(&mut self, error: &anyhow::Error) {
+        let text = terminal::whole(error);
+        if self.may_speak {
+            terminal::warn(&text);
+        }
+        self.report.problems.push(text);
     }
 
     fn show(&mut self, picture: Option<&Waiting>) -> Result<()> {
@@ -478,7 +547,10 @@ impl Worker {
         if let Some(picture) = picture {
             view.size = (picture.width, picture.height);
         }
-        view.said = said;
+        view.said = match self.report.problems.last() {
+            Some(problem) if said.is_empty() => problem.clone(),
+            _ => said,
+        };
         view.resting_until = self.resting_until;
         view.report.clone_from(&self.report);
         Ok(())

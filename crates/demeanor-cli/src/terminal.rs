@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How a command ended, short of an error that stopped it.
@@ -18,6 +19,18 @@ pub enum Outcome {
     Failed,
 }
 
+/// An end that somebody asked for with Ctrl-C before the task was done: status 130, as shells have it.
+#[derive(Debug)]
+pub struct Interrupted(pub String);
+
+impl Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// The exit status of a result; an error is reported with its causes.
 pub fn finish(result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
@@ -25,6 +38,10 @@ pub fn finish(result: anyhow::Result<Outcome>) -> ExitCode {
         Ok(Outcome::Nothing) => ExitCode::from(1),
         Ok(Outcome::Failed) => ExitCode::from(2),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            note(whole(&error));
+            ExitCode::from(130)
+        }
         Err(error) => {
             problem(whole(&error));
             ExitCode::from(2)
@@ -52,6 +69,25 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
         };
         kind == Some(io::ErrorKind::BrokenPipe)
     })
+}
+
+/// A path in one line that a terminal does not take for commands: what is no printable text is escaped.
+pub fn shown(path: impl AsRef<Path>) -> String {
+    let mut text = String::new();
+    for chunk in path.as_ref().as_os_str().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            // the last two change the direction of what follows
+            if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            text += &format!("\\x{byte:02x}");
+        }
+    }
+    text
 }
 
 /// Stdout, buffered. Flush it when something should be seen at once, and at the end.
@@ -104,6 +140,23 @@ fn labelled(label: &str, colour: u8, message: impl Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_cannot_command_a_terminal() {
+        for (name, expected) in [
+            ("a b/ü.png", "a b/ü.png"),
+            ("a\nb", "a\\nb"),
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("x\u{202e}gnp", "x\\u{202e}gnp"),
+        ] {
+            assert_eq!(shown(name), expected);
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            assert_eq!(shown(std::ffi::OsStr::from_bytes(b"a\xff\xfeb")), "a\\xff\\xfeb");
+        }
+    }
 
     #[test]
     fn a_cause_is_said_once() {

@@ -86,7 +86,8 @@ fn a_device_that_goes_away_is_waited_for() {
          case \"$*\" in *-devices*) exec ffmpeg \"$@\";; esac\n\
          echo x >> '{count}'\n\
          if [ $(wc -l < '{count}') -eq 2 ]; then echo '[error] /dev/video0: No such device' >&2; exit 1; fi\n\
-         exec ffmpeg -loglevel error -re -i '{film}' -map 0:v:0 -map 0:a:0 -c:v rawvideo -vf format=gray \
+         if [ $(wc -l < '{count}') -gt 2 ]; then loop='-stream_loop -1'; fi\n\
+         exec ffmpeg -loglevel error -re $loop -i '{film}' -map 0:v:0 -map 0:a:0 -c:v rawvideo -vf format=gray \
          -c:a pcm_f32le -f nut pipe:1\n",
         count = count.display(),
         film = film.display(),
@@ -104,6 +105,37 @@ fn a_device_that_goes_away_is_waited_for() {
     assert!(times.is_sorted(), "{times:?}");
     assert!(fs::read_to_string(&count).expect("the count").lines().count() >= 3);
     assert!(times.last().is_some_and(|&t| t > 2.5), "estimates go on after it came back: {times:?}");
+    assert!(err.contains("is gone") && err.contains("is back"), "{err}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_that_stays_away_is_an_error_and_keeps_what_was_recorded() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(film) = film() else { return };
+    let count = folder().join("count-away");
+    let _ = fs::remove_file(&count);
+    let script = folder().join("ffmpeg-away.sh");
+    let text = format!(
+        "#!/bin/sh\n\
+         case \"$*\" in *-devices*) exec ffmpeg \"$@\";; esac\n\
+         echo x >> '{count}'\n\
+         if [ $(wc -l < '{count}') -gt 1 ]; then echo '[error] /dev/video0: No such device' >&2; exit 1; fi\n\
+         ffmpeg -loglevel error -re -i '{film}' -map 0:v:0 -c:v rawvideo -vf format=gray -f nut pipe:1\n\
+         echo '[error] ioctl(VIDIOC_DQBUF): No such device' >&2\n",
+        count = count.display(),
+        film = film.display(),
+    );
+    fs::write(&script, text).expect("a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a program");
+    let record = folder().join("away.jsonl");
+    let mut command = demeanor("live");
+    command.args(["--camera", "/dev/video0", "--mic", "none", "--json", "--for", "5", "--record"]).arg(&record);
+    let (status, out, err) = told(command.env("DEMEANOR_FFMPEG", &script));
+    assert_eq!(status, Some(2), "{out}{err}");
+    assert!(err.contains("is gone") && err.contains("VIDIOC_DQBUF"), "its last words are said: {err}");
+    assert!(fs::read_to_string(&count).expect("the count").lines().count() >= 3, "it was tried again");
+    assert_eq!(fs::read_to_string(record).expect("the record"), out);
 }
 
 #[test]

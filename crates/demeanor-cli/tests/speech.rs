@@ -274,8 +274,13 @@ fn broken_files_are_errors_that_say_what_is_wrong() {
     file("no_channels.wav", &wav(1, 16, 0, 16_000, &voices)).ends(2, "");
     file("noise.bin", &voices.iter().rev().map(|b| b ^ 0x5a).collect::<Vec<_>>()).ends(2, "");
     file("matroska.webm", &[0x1a, 0x45, 0xdf, 0xa3, 0, 0, 0, 0]).ends(2, "ffmpeg");
+    // what only ffmpeg reads is named where there is none, with how to get it
     std::fs::copy(testdata("opus.ogg"), folder.join("opus.ogg")).unwrap();
-    run(&folder, "opus.ogg").ends(2, "Opus");
+    let mut command = program::program(&folder);
+    command.args(speech("opus.ogg").split_whitespace()).env("DEMEANOR_FFMPEG", "/no/such/ffmpeg");
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("Opus") && said.contains("apt install ffmpeg"), "{said}");
     run(&folder, "missing.wav").ends(2, "missing.wav");
     std::fs::create_dir(folder.join("nothing")).unwrap();
     run(&folder, "nothing").ends(2, "no sound files");

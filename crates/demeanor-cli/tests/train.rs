@@ -103,6 +103,52 @@ fn a_recipe_and_pictures_become_a_model() {
 }
 
 #[test]
+fn a_finished_model_is_replaced_only_when_asked() {
+    let folder = folder("finished");
+    assert!(train(&folder, "out", &["--epochs", "1"]).status.success());
+    let model = || fs::read(folder.join("out/model.safetensors")).unwrap();
+    let first = model();
+    for more in [&["--seed", "1"][..], &["--seeds", "0..2"]] {
+        let before = more[0] == "--seeds";
+        if before {
+            fs::create_dir_all(folder.join("out/seed1")).unwrap();
+            fs::write(folder.join("out/seed1/model.safetensors"), "a model").unwrap();
+        }
+        let refused = train(&folder, "out", &[&["--epochs", "1"], more].concat());
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(
+            said(&refused).contains("finished model") && said(&refused).contains("--overwrite"),
+            "{}",
+            said(&refused)
+        );
+        assert!(model() == first && !folder.join("out/seed0/model.safetensors").exists());
+    }
+    // what is read is never written over, whatever is asked
+    let own = folder.join("out").to_str().unwrap().to_owned();
+    let refused = train(&folder, "out", &["--epochs", "1", "--from", &own, "-y"]);
+    assert!(refused.status.code() == Some(2) && said(&refused).contains("is read"), "{}", said(&refused));
+    assert!(model() == first);
+    assert!(train(&folder, "out", &["--epochs", "1", "--seed", "1", "-y"]).status.success());
+    assert!(model() != first);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn two_trainings_do_not_share_a_folder() {
+    let folder = folder("lock");
+    fs::create_dir(folder.join("out")).unwrap();
+    let lock = fs::File::create(folder.join("out/.lock")).unwrap();
+    lock.lock().unwrap();
+    for more in [&[][..], &["-y"], &["--resume"]] {
+        let refused = train(&folder, "out", more);
+        assert!(refused.status.code() == Some(2) && said(&refused).contains("another training"), "{}", said(&refused));
+    }
+    drop(lock);
+    assert!(train(&folder, "out", &["--epochs", "1"]).status.success());
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn a_model_learns_from_others() {
     let folder = folder("teachers");
     assert!(train(&folder, "first", &["--epochs", "1"]).status.success());
@@ -210,8 +256,11 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_been() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
-    assert_eq!(run.wait().unwrap().code(), Some(2), "60 epochs were over before the interrupt");
+    assert_eq!(run.wait().unwrap().code(), Some(130), "60 epochs were over before the interrupt");
     assert!(!folder.join("cut/model.safetensors").exists());
+    // hours of work are not begun anew by leaving out an option
+    let refused = train(&folder, "cut", &EPOCHS);
+    assert!(refused.status.code() == Some(2) && said(&refused).contains("--resume"), "{}", said(&refused));
     let rest = train(&folder, "cut", &[&EPOCHS[..], &["--resume"]].concat());
     assert!(rest.status.success(), "{}", said(&rest));
     assert!(train(&folder, "whole", &EPOCHS).status.success());

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use image::RgbImage;
 
+use crate::claim::{Claims, OverwriteArgs};
 use crate::cmd::live;
 use crate::dashboard;
 use crate::interrupt;
 use crate::output::Output;
+use crate::record::Record;
 use crate::senses::SenseArgs;
-use crate::session::{Inbox, Session};
+use crate::session::{Inbox, Lines, Session};
 use crate::terminal::{self, Outcome};
 
 /// The portrait of the astronaut Eileen Collins, NASA, in the public domain.
@@ -48,26 +50,29 @@ pub struct Args {
     #[arg(long)]
     again: bool,
     #[command(flatten)]
+    overwrite: OverwriteArgs,
+    #[command(flatten)]
     senses: SenseArgs,
 }
 
 /// Plays the clip.
 pub fn run(args: Args) -> Result<Outcome> {
+    live::record_claims(&mut Claims::new(args.overwrite), &args.senses, args.record.as_deref())?;
     let clip = Clip::new()?;
     let pipeline = args.senses.pipeline(true, true)?;
     interrupt::listen();
     terminal::note(NOTICE);
-    let json = args.json.then(|| Output::create("-".as_ref())).transpose()?;
-    let record = args.record.as_deref().map(Output::create).transpose()?;
+    let json = args.json.then(|| Output::create("-".as_ref(), false)).transpose()?;
+    let record = args.record.as_deref().map(Record::create).transpose()?;
     let shows = !args.json && std::io::stdout().is_terminal();
     let rest = args.senses.baseline.map_or(Duration::from_secs(5), |(from, until)| until - from);
-    let session = Session::new(pipeline, args.senses.min_score, json, record, !args.json && !shows, None);
+    let session = Session::new(pipeline, args.senses.min_score, json, record, Lines::of(args.json, shows), None);
     let inbox = session.inbox();
     let player = std::thread::spawn(move || clip.play(&inbox, args.again));
     let report = if shows { dashboard::run(session, NOTICE, rest)? } else { session.run_plain()? };
     // it ends when the session has
     let _ = player.join();
-    live::end(report, args.stats || shows)
+    live::end(report, args.stats || shows, shows)
 }
 
 /// Pictures and sound of the clip.

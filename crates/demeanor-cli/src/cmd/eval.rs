@@ -16,6 +16,7 @@ use demeanor_train::evaluate::{self, Conditions, NoiseTest};
 use demeanor_train::{report, together};
 use serde::Serialize;
 
+use crate::claim::{Claims, OverwriteArgs};
 use crate::model;
 use crate::terminal::{self, Outcome};
 
@@ -60,6 +61,8 @@ struct Face {
     /// Write the confusion matrix as a picture too
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -98,6 +101,8 @@ struct Speech {
     /// Write the confusion matrix as a picture too
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -188,6 +193,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 fn face(args: Face) -> anyhow::Result<Outcome> {
+    claim(args.overwrite, &args.data, args.model.as_deref(), args.plot.as_deref())?;
     // the model first: loading the pictures takes longer
     let bytes = model::bytes(args.model.as_deref(), Sense::Face)?;
     model::face(args.model.as_deref())?;
@@ -200,11 +206,15 @@ fn face(args: Face) -> anyhow::Result<Outcome> {
     let found = evaluate::faces(&bytes, args.precision, &set, args.split, true)?;
     let labels: Vec<_> = found.metrics.per_class.iter().map(|c| c.emotion).collect();
     let title = format!("{}, {} split", found.model, found.split);
-    plot(args.plot.as_deref(), || report::confusion_svg(&title, &labels, &found.metrics.confusion))?;
-    print(&found, args.json, || report::faces(&found))
+    let svg = || report::confusion_svg(&title, &labels, &found.metrics.confusion);
+    let plotted = plot(args.plot.as_deref(), args.overwrite, svg);
+    let printed = print(&found, args.json, || report::faces(&found))?;
+    // a picture that cannot be written takes no figures with it
+    plotted.map(|()| printed)
 }
 
 fn speech(args: Speech) -> anyhow::Result<Outcome> {
+    claim(args.overwrite, &args.data, Some(&args.model), args.plot.as_deref())?;
     let single = args.model.is_file() || args.model.to_str().is_some_and(|m| demeanor_models::named(m).is_some());
     let models = if single {
         vec![model::named_bytes(&args.model)?.into_owned()]
@@ -219,8 +229,11 @@ fn speech(args: Speech) -> anyhow::Result<Outcome> {
     };
     let labels: Vec<_> = found.metrics.per_class.iter().map(|c| c.emotion).collect();
     let title = format!("{}, {} protocol", found.model, found.protocol);
-    plot(args.plot.as_deref(), || report::confusion_svg(&title, &labels, &found.metrics.confusion))?;
-    print(&found, args.json, || report::speech(&found))
+    let svg = || report::confusion_svg(&title, &labels, &found.metrics.confusion);
+    let plotted = plot(args.plot.as_deref(), args.overwrite, svg);
+    let printed = print(&found, args.json, || report::speech(&found))?;
+    // a picture that cannot be written takes no figures with it
+    plotted.map(|()| printed)
 }
 
 fn fusion(args: Fusion) -> anyhow::Result<Outcome> {
@@ -253,7 +266,18 @@ fn print(found: &impl Serialize, json: bool, text: impl FnOnce() -> String) -> a
     Ok(Outcome::Read)
 }
 
-fn plot(path: Option<&Path>, svg: impl FnOnce() -> String) -> anyhow::Result<()> {
+/// Claims what is read and written, before the long work.
+fn claim(overwrite: OverwriteArgs, data: &Path, model: Option<&Path>, plot: Option<&Path>) -> anyhow::Result<()> {
+    let mut claims = Claims::new(overwrite);
+    claims.reads(data);
+    if let Some(model) = model {
+        claims.reads(model);
+    }
+    claims.writes(Path::new("-"))?;
+    plot.map_or(Ok(()), |plot| claims.writes(plot))
+}
+
+fn plot(path: Option<&Path>, overwrite: OverwriteArgs, svg: impl FnOnce() -> String) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
-    crate::write::write_whole(path, |file| Ok(file.write_all(svg().as_bytes())?))
+    crate::write::write_whole(path, overwrite.overwrite, |file| file.write_all(svg().as_bytes()))
 }

@@ -1,16 +1,18 @@
 //! `demeanor face`: pictures in, what their faces read as out.
 
-use std::collections::HashSet;
-use std::io::Write;
+use std::collections::{HashMap, HashSet};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use demeanor::{FaceReader, Picture, Reading, Region, Scores};
-use demeanor_media::picture::{self, EXTENSIONS};
+use demeanor_media::picture::{self, EXTENSIONS, Opened};
 use serde::Serialize;
 
+use crate::claim::{Claims, OverwriteArgs};
 use crate::draw::{Pen, in_rgb};
-use crate::sources::{self, Source};
+use crate::estimate::scaled;
+use crate::sources::{self, FileName, Source};
 use crate::terminal::{self, Outcome};
 use crate::write::write_whole;
 
@@ -39,12 +41,17 @@ pub struct Args {
     /// The lowest score of a reading; below it an expression reads as unsure
     #[arg(long, value_name = "P", default_value_t = MIN_SCORE, value_parser = score)]
     min_score: f32,
+    /// The memory that the decoding of a picture may take, in MB; a JPEG that would take more is read at a part of its size
+    #[arg(long, value_name = "MB", default_value_t = picture::MAX_MEMORY >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    max_memory: u64,
     /// The pictures are faces already: read them whole, without looking for faces
     #[arg(long, conflicts_with = "min_face")]
     whole: bool,
     /// A model file, or the name of a built-in model [default: the newest built-in face model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
 }
 
 /// Twice what pure chance gives each of seven emotions, about.
@@ -61,7 +68,8 @@ pub fn score(text: &str) -> Result<f32, String> {
 /// A picture in JSON.
 #[derive(Serialize)]
 struct PictureLine<'a> {
-    file: &'a str,
+    #[serde(flatten)]
+    file: FileName,
     width: usize,
     height: usize,
     faces: &'a [Face],
@@ -78,18 +86,44 @@ struct Face {
 
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let mut reader = Reader::new(&args)?;
-    let mut annotator = args.annotate.as_deref().map(Annotator::new).transpose()?;
+    let search = sources::search(&args.paths, EXTENSIONS, "pictures");
+    let mut claims = Claims::new(args.overwrite);
+    for path in search.sources.iter().map(Source::path).chain(args.model.as_deref()) {
+        claims.reads(path);
+    }
+    claims.writes(Path::new("-"))?;
+    let mut annotator = match &args.annotate {
+        Some(folder) => Some(Annotator::new(folder, &search.sources, &mut claims)?),
+        None => None,
+    };
     let mut out = terminal::out();
     let coloured = terminal::coloured();
-    sources::each(&args.paths, EXTENSIONS, "pictures", |source| {
-        let name = source.name();
-        let (picture, faces) = match read(source).and_then(|p| reader.read(&p).map(|faces| (p, faces))) {
+    search.each(|source| {
+        let name = source.shown();
+        let found = read(source, args.max_memory << 20).and_then(|p| reader.read(&p.picture).map(|faces| (p, faces)));
+        let (Opened { picture, reduced }, mut faces) = match found {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
+        // told in pixels of the file
+        let shown = |faces: &mut [Face], scale: f32| {
+            for face in faces {
+                face.region = scaled(&face.region, scale);
+            }
+        };
+        if reduced > 1 {
+            terminal::note(format_args!(
+                "{name}: read at a {} of its size, for want of memory (--max-memory)",
+                ["half", "quarter", "eighth"].get(reduced.ilog2() as usize - 1).unwrap_or(&"part")
+            ));
+            shown(&mut faces, reduced as f32);
+        }
         if args.json {
-            let (width, height) = (picture.width(), picture.height());
-            serde_json::to_writer(&mut out, &PictureLine { file: &name, width, height, faces: &faces })?;
+            let (width, height) = (picture.width() * reduced as usize, picture.height() * reduced as usize);
+            serde_json::to_writer(
+                &mut out,
+                &PictureLine { file: FileName::of(source.path()), width, height, faces: &faces },
+            )?;
             writeln!(out)?;
         } else {
             for (index, face) in faces.iter().enumerate() {
@@ -104,17 +138,21 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             ));
         }
         if let Some(annotator) = &mut annotator {
-            annotator.write(source, picture, &faces)?;
+            shown(&mut faces, 1.0 / reduced as f32);
+            // the other pictures are still read
+            if let Err(error) = annotator.write(source, picture, &faces) {
+                return Ok(Err(error));
+            }
         }
         Ok(Ok(!faces.is_empty()))
     })
 }
 
-/// The picture of a source.
-fn read(source: &Source) -> anyhow::Result<Picture> {
+/// The picture of a source; a JPEG that would take too much memory is made smaller.
+fn read(source: &Source, max_memory: u64) -> anyhow::Result<Opened> {
     Ok(match source {
-        Source::Stdin => picture::read(std::io::stdin().lock())?,
-        Source::File { path, .. } => picture::open(path)?,
+        Source::Stdin => picture::read_within(std::io::stdin().lock(), max_memory)?,
+        Source::File { path, .. } => picture::open_within(path, max_memory)?,
     })
 }
 
@@ -181,19 +219,51 @@ fn bar(score: f32) -> String {
 
 /// Writes annotated pictures.
 struct Annotator {
-    folder: PathBuf,
     pen: Pen,
-    written: HashSet<PathBuf>,
+    /// Where the picture of each source goes.
+    paths: HashMap<PathBuf, PathBuf>,
+    overwrite: bool,
 }
 
 impl Annotator {
-    fn new(folder: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        Ok(Annotator { folder: folder.to_owned(), pen: Pen::new()?, written: HashSet::new() })
+    /// Chooses and claims a place for each picture: the name below the folder that was named, with the extension .png; never
+    /// that of a picture that is read, or of another one that is written.
+    fn new(folder: &Path, sources: &[Source], claims: &mut Claims) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", terminal::shown(folder)))?;
+        let (mut paths, mut taken) = (HashMap::new(), HashSet::new());
+        for source in sources {
+            let below = match source {
+                Source::Stdin => Path::new("stdin"),
+                Source::File { below, .. } => below,
+            };
+            let folder = folder.join(below.parent().unwrap_or(Path::new("")));
+            let mut number = 1u32;
+            let path = loop {
+                let mut name = below.file_stem().unwrap_or_default().to_owned();
+                if number > 1 {
+                    name.push(format!("-{number}"));
+                }
+                name.push(".png");
+                let path = folder.join(name);
+                if !claims.is_read(&path) && !taken.contains(&path) {
+                    break path;
+                }
+                number += 1;
+            };
+            claims.writes(&path)?;
+            taken.insert(path.clone());
+            paths.insert(source.path().to_owned(), path);
+        }
+        Ok(Annotator { pen: Pen::new()?, paths, overwrite: claims.overwrite() })
     }
 
     fn write(&mut self, source: &Source, picture: Picture, faces: &[Face]) -> anyhow::Result<()> {
-        let path = self.path(source)?;
+        let path = self.paths.get(source.path()).context("no place for the annotated picture")?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make the folder {}", terminal::shown(folder)))?;
+        }
         let mut image = in_rgb(picture);
         // small pictures are enlarged, so that the words can be read
         let factor = (320 / image.width().min(image.height()).max(1)).clamp(1, 8);
@@ -209,32 +279,9 @@ impl Annotator {
             let region = Region { x: x * scale, y: y * scale, width: width * scale, height: height * scale };
             self.pen.face(&mut image, &region, face.emotion, &face.scores);
         }
-        write_whole(&path, |file| Ok(image.write_to(file, image::ImageFormat::Png)?))
-    }
-
-    /// Where the annotated picture goes: the name below the folder that was named, with the extension .png; never onto
-    /// the picture itself or one that this run wrote.
-    fn path(&mut self, source: &Source) -> anyhow::Result<PathBuf> {
-        let below = match source {
-            Source::Stdin => Path::new("stdin"),
-            Source::File { below, .. } => below,
-        };
-        let stem = below.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let folder = self.folder.join(below.parent().unwrap_or(Path::new("")));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        for number in 1.. {
-            let name = if number == 1 { format!("{stem}.png") } else { format!("{stem}-{number}.png") };
-            let path = folder.join(name);
-            if let Source::File { path: original, .. } = source
-                && path.canonicalize().is_ok_and(|p| original.canonicalize().is_ok_and(|o| o == p))
-            {
-                continue;
-            }
-            if self.written.insert(path.clone()) {
-                return Ok(path);
-            }
-        }
-        bail!("no free name in {}", folder.display())
+        let mut png = Cursor::new(Vec::new());
+        image.write_to(&mut png, image::ImageFormat::Png)?;
+        write_whole(path, self.overwrite, |file| file.write_all(png.get_ref()))
     }
 }
 

@@ -2,18 +2,20 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
 use demeanor_media::devices::{self, Wanted};
 
+use crate::claim::{Claims, OverwriteArgs};
 use crate::dashboard;
 use crate::interrupt;
 use crate::output::Output;
+use crate::record::Record;
 use crate::senses::SenseArgs;
-use crate::session::{Inbox, Report, Session};
+use crate::session::{Inbox, Lines, Report, Session};
 use crate::terminal::{self, Outcome};
 
 /// What the first line says.
@@ -50,6 +52,8 @@ pub struct Args {
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     length: Option<Duration>,
     #[command(flatten)]
+    overwrite: OverwriteArgs,
+    #[command(flatten)]
     senses: SenseArgs,
 }
 
@@ -63,6 +67,11 @@ pub fn run(args: Args) -> Result<Outcome> {
     if args.list {
         return list();
     }
+    let mut claims = Claims::new(args.overwrite);
+    for device in [&args.camera, &args.mic].into_iter().flatten() {
+        claims.reads(device.as_ref());
+    }
+    record_claims(&mut claims, &args.senses, args.record.as_deref())?;
     let tries = Wanted { camera: args.camera.clone(), mic: args.mic.clone() }.inputs();
     let (Some(_), Some(best)) = (tries.last(), tries.first()) else {
         bail!("neither a camera nor a microphone: nothing to watch; leave out --camera none or --mic none");
@@ -70,30 +79,57 @@ pub fn run(args: Args) -> Result<Outcome> {
     let pipeline = args.senses.pipeline(best.picture.is_some(), best.sound.is_some())?;
     interrupt::listen();
     terminal::note(NOTICE);
-    let json = args.json.then(|| Output::create("-".as_ref())).transpose()?;
-    let record = args.record.as_deref().map(Output::create).transpose()?;
+    let json = args.json.then(|| Output::create("-".as_ref(), false)).transpose()?;
+    let record = args.record.as_deref().map(Record::create).transpose()?;
     let begun = begin(&tries)?;
     let shows = !args.json && std::io::stdout().is_terminal();
     let rest = args.senses.baseline.map_or(Duration::from_secs(5), |(from, until)| until - from);
-    let session = Session::new(pipeline, args.senses.min_score, json, record, !args.json && !shows, args.length);
+    let session = Session::new(pipeline, args.senses.min_score, json, record, Lines::of(args.json, shows), args.length);
     let inbox = session.inbox();
-    let pump = std::thread::spawn(move || pump(begun, &inbox));
+    let pump = std::thread::spawn(move || pump(begun, &inbox, !shows));
     let report = if shows { dashboard::run(session, NOTICE, rest)? } else { session.run_plain()? };
-    let pumped = pump.join();
-    if let Ok(Some(warning)) = pumped {
-        terminal::warn(warning);
+    let mut report = report;
+    match pump.join() {
+        Ok(Pumped { warning, problem }) => {
+            if let Some(warning) = warning {
+                terminal::warn(warning);
+            }
+            if let Some(problem) = problem {
+                terminal::problem(&problem);
+                report.lost = true;
+            }
+        }
+        Err(_) => report.lost = true,
     }
-    end(report, args.stats)
+    end(report, args.stats, shows)
 }
 
-/// The report and the exit status.
-pub fn end(report: Report, stats: bool) -> Result<Outcome> {
+/// Claims the models and the record of a session.
+///
+/// # Errors
+/// When the record is one of the inputs, or there already.
+pub fn record_claims(claims: &mut Claims, senses: &SenseArgs, record: Option<&Path>) -> Result<()> {
+    for model in senses.models() {
+        claims.reads(model);
+    }
+    claims.writes(Path::new("-"))?;
+    record.map_or(Ok(()), |record| claims.writes(record))
+}
+
+/// The report and the exit status; after a `dashboard` also what went wrong.
+pub fn end(report: Report, stats: bool, dashboard: bool) -> Result<Outcome> {
     if stats {
         for line in report.lines() {
             terminal::note(line);
         }
     }
-    if report.found {
+    // those of a dashboard could not be said before
+    for problem in report.problems.iter().filter(|_| dashboard) {
+        terminal::warn(problem);
+    }
+    if report.lost || !report.problems.is_empty() {
+        Ok(Outcome::Failed)
+    } else if report.found {
         Ok(Outcome::Read)
     } else {
         terminal::note("no face and no voice was found");
@@ -137,66 +173,126 @@ fn begin(tries: &[Inputs]) -> Result<Begun> {
     bail!("{}", problems.first().map_or("nothing could be opened", String::as_str))
 }
 
-/// Brings what comes to the session. A device that goes away is waited for; a file ends. Gives a warning about a file.
-fn pump(begun: Begun, inbox: &Inbox) -> Option<String> {
-    let Begun { mut capture, inputs, first } = begun;
-    let mut offset = Duration::ZERO;
-    let mut next = Some(first);
-    loop {
-        while !inbox.is_closed() {
-            let event = match next.take() {
-                Some(event) => event,
-                None => match capture.next_within(Duration::from_millis(100)) {
-                    Ok(Some(event)) => event,
-                    Ok(None) => continue,
-                    Err(Ended) => break,
-                },
-            };
-            match event {
-                Event::Picture { what: Picture::Grey, width, height, data, time, arrived } => {
-                    if let Some(spare) = inbox.picture(width, height, data, offset + time, arrived) {
-                        capture.recycle(spare);
-                    }
+/// What is to be said of a source in the end.
+#[derive(Default)]
+struct Pumped {
+    warning: Option<String>,
+    /// The source was gone, and stayed so.
+    problem: Option<String>,
+}
+
+/// Between two tries to open a device again there are at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Brings what comes to the session; a file ends. Where a camera and a microphone are read together and one goes away, the other
+/// goes on: each is then opened again by itself.
+fn pump(begun: Begun, inbox: &Inbox, may_speak: bool) -> Pumped {
+    let Begun { capture, inputs, first } = begun;
+    let Some(ended) = bring(capture, Some(first), Duration::ZERO, inbox) else { return Pumped::default() };
+    if !inputs.live {
+        inbox.close();
+        return match ended {
+            Ok(warning) => Pumped { warning, problem: None },
+            Err(problem) => Pumped { warning: None, problem: Some(problem) },
+        };
+    }
+    let gone = ended.err().unwrap_or_else(|| format!("{} is gone", inputs.name));
+    let parts = parts(&inputs);
+    let problems: Vec<String> = std::thread::scope(|scope| {
+        let keepers: Vec<_> = parts.iter().map(|part| scope.spawn(|| keep(part, &gone, inbox, may_speak))).collect();
+        keepers.into_iter().filter_map(|keeper| keeper.join().ok().flatten()).collect()
+    });
+    Pumped { warning: None, problem: problems.into_iter().next() }
+}
+
+/// Brings what a source gives to the session until it ends: how it did; none when the session is over.
+fn bring(
+    mut capture: Capture,
+    mut next: Option<Event>,
+    offset: Duration,
+    inbox: &Inbox,
+) -> Option<Result<Option<String>, String>> {
+    while !inbox.is_closed() {
+        let event = match next.take() {
+            Some(event) => event,
+            None => match capture.next_within(Duration::from_millis(100)) {
+                Ok(Some(event)) => event,
+                Ok(None) => continue,
+                Err(Ended) => return Some(capture.finish().map_err(|e| terminal::whole(&e.into()))),
+            },
+        };
+        match event {
+            Event::Picture { what: Picture::Grey, width, height, data, time, arrived } => {
+                if let Some(spare) = inbox.picture(width, height, data, offset + time, arrived) {
+                    capture.recycle(spare);
                 }
-                Event::Picture { data, .. } => capture.recycle(data),
-                Event::Sound { rate, channels, samples, time } => inbox.sound(rate, channels, samples, offset + time),
             }
+            Event::Picture { data, .. } => capture.recycle(data),
+            Event::Sound { rate, channels, samples, time } => inbox.sound(rate, channels, samples, offset + time),
         }
-        if inbox.is_closed() {
-            return None;
+    }
+    None
+}
+
+/// A camera and a microphone that are opened together, each by itself; others as they are.
+fn parts(inputs: &Inputs) -> Vec<Inputs> {
+    let (Some(picture), Some(sound)) = (inputs.picture, inputs.sound) else { return vec![inputs.clone()] };
+    let (Some(camera), Some(microphone)) = (inputs.list.get(picture), inputs.list.get(sound)) else {
+        return vec![inputs.clone()];
+    };
+    if picture == sound {
+        return vec![inputs.clone()];
+    }
+    let (first, second) = inputs.name.split_once(" and ").unwrap_or(("the camera", "the microphone"));
+    let part = |list: &Vec<OsString>, name: &str| Inputs {
+        list: vec![list.clone()],
+        picture: None,
+        sound: None,
+        name: name.to_owned(),
+        ..inputs.clone()
+    };
+    vec![Inputs { picture: Some(0), ..part(camera, first) }, Inputs { sound: Some(0), ..part(microphone, second) }]
+}
+
+/// Opens a device again and again, with growing pauses, as often as it goes away. Why it was gone when the session ended, if
+/// it was.
+fn keep(inputs: &Inputs, gone: &str, inbox: &Inbox, may_speak: bool) -> Option<String> {
+    let mut gone = gone.to_owned();
+    loop {
+        if may_speak {
+            terminal::warn(format_args!("{gone}; trying to open {} again", inputs.name));
         }
-        let ended = capture.finish();
-        if !inputs.live {
-            inbox.close();
-            return ended.unwrap_or_else(|e| Some(terminal::whole(&e.into())));
-        }
-        // the device is gone: wait for it
         let mut pause = Duration::from_millis(250);
-        loop {
-            inbox.say(format!("{} is gone; waiting for it to come back", inputs.name));
+        let (capture, first) = loop {
+            inbox.say(format!("{} is gone; trying to open it again", inputs.name));
             let waited = std::time::Instant::now();
             while waited.elapsed() < pause {
                 if inbox.is_closed() {
-                    return None;
+                    return Some(gone);
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
-            pause = (pause * 2).min(Duration::from_secs(3));
-            let Ok(mut again) = Capture::start(&inputs, false) else { continue };
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let Ok(mut again) = Capture::start(inputs, false) else { continue };
             let first = loop {
                 match again.next_within(Duration::from_millis(100)) {
                     Ok(Some(event)) => break Some(event),
-                    Ok(None) if inbox.is_closed() => return None,
+                    Ok(None) if inbox.is_closed() => return Some(gone),
                     Ok(None) => {}
                     Err(Ended) => break None,
                 }
             };
-            if first.is_some() {
-                offset = inbox.running_for();
-                inbox.say(String::new());
-                (capture, next) = (again, first);
-                break;
+            if let Some(first) = first {
+                break (again, first);
             }
+        };
+        inbox.say(String::new());
+        if may_speak {
+            terminal::note(format_args!("{} is back", inputs.name));
+        }
+        match bring(capture, Some(first), inbox.running_for(), inbox) {
+            Some(ended) => gone = ended.err().unwrap_or_else(|| format!("{} is gone", inputs.name)),
+            None => return None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `demeanor speech`: recordings in, what each utterance reads as out.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -11,7 +11,8 @@ use demeanor::{Audio, Hz, Reading, Scores};
 use demeanor_media::sound::{EXTENSIONS, Encoding, Raw, Recording};
 use serde::Serialize;
 
-use crate::sources::{self, Source};
+use crate::claim::Claims;
+use crate::sources::{self, FileName, Source};
 use crate::terminal::{self, Outcome};
 
 /// Reads the voices in recordings
@@ -26,7 +27,7 @@ use crate::terminal::{self, Outcome};
 /// "scores"}} per window, before that of the recording.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Sound files (wav, flac, mp3, ogg, m4a, aac), folders of them, patterns, or - for stdin
+    /// Sound files (wav, flac, mp3, ogg, m4a, aac, aiff, caf; with ffmpeg any other), folders of them, patterns, or - for stdin
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// One JSON object per recording, and per window
@@ -47,6 +48,9 @@ pub struct Args {
     /// Channels of raw samples
     #[arg(long, value_name = "N", requires = "rate", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     channels: u16,
+    /// Which track of sound, where there are several; by default the one that the file names, else the first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    track: Option<u16>,
     /// The lowest score of a reading; below it a voice reads as unsure
     #[arg(long, value_name = "P", default_value_t = MIN_SCORE, value_parser = score)]
     min_score: f32,
@@ -83,7 +87,8 @@ fn within(text: &str, low: f64, high: f64) -> Result<f64, String> {
 /// A recording in JSON.
 #[derive(Serialize)]
 struct FileLine<'a> {
-    file: &'a str,
+    #[serde(flatten)]
+    file: FileName,
     duration_s: f64,
     model: &'a str,
     segments: &'a [Segment],
@@ -92,7 +97,8 @@ struct FileLine<'a> {
 /// A window in JSON.
 #[derive(Serialize)]
 struct WindowLine<'a> {
-    file: &'a str,
+    #[serde(flatten)]
+    file: FileName,
     window: &'a Segment,
 }
 
@@ -113,7 +119,13 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         channels: usize::from(args.channels),
         encoding,
     });
-    sources::each(&args.paths, EXTENSIONS, "sound files", |source| match reader.read_recording(&args, source, raw) {
+    let search = sources::search(&args.paths, EXTENSIONS, "sound files");
+    let mut claims = Claims::default();
+    for path in search.sources.iter().map(Source::path).chain(args.model.as_deref()) {
+        claims.reads(path);
+    }
+    claims.writes(Path::new("-"))?;
+    search.each(|source| match reader.read_recording(&args, source, raw) {
         Err(error) if terminal::is_closed_pipe(&error) => Err(error),
         found => Ok(found),
     })
@@ -133,12 +145,13 @@ impl Reader {
 
     /// Reads one recording and writes what it reads as; whether there was a voice.
     fn read_recording(&mut self, args: &Args, source: &Source, raw: Option<Raw>) -> anyhow::Result<bool> {
-        let name = source.name();
+        let name = source.shown();
         let recording = match source {
             Source::Stdin => Recording::stream(io::stdin())?,
             Source::File { path, .. } if path.is_dir() => bail!("it is a folder"),
             Source::File { path, .. } => Recording::open(path)?,
         };
+        let recording = recording.with_track(args.track.map(usize::from));
         let mut out = terminal::out();
         let coloured = terminal::coloured();
         let mut detector = VoiceDetector::new(VoiceSettings::default())?;
@@ -158,7 +171,10 @@ impl Reader {
                     if let Some(segment) = self.read(piece)? {
                         found = true;
                         if args.json {
-                            serde_json::to_writer(&mut out, &WindowLine { file: &name, window: &segment })?;
+                            serde_json::to_writer(
+                                &mut out,
+                                &WindowLine { file: FileName::of(source.path()), window: &segment },
+                            )?;
                             writeln!(out)?;
                         } else {
                             writeln!(out, "{}", line(&name, &segment, coloured))?;
@@ -199,7 +215,10 @@ impl Reader {
         if args.json {
             let duration_s = thousandths(heard.seconds);
             let model = &self.speech.model().header().name;
-            serde_json::to_writer(&mut out, &FileLine { file: &name, duration_s, model, segments: &segments })?;
+            serde_json::to_writer(
+                &mut out,
+                &FileLine { file: FileName::of(source.path()), duration_s, model, segments: &segments },
+            )?;
             writeln!(out)?;
             out.flush()?;
         }
@@ -324,7 +343,7 @@ mod tests {
             return None;
         }
         let found = sources::find(Path::new(root), EXTENSIONS, "sound files").unwrap();
-        let clips = found.iter().step_by(step).map(|source| {
+        let clips = found.sources.iter().step_by(step).map(|source| {
             let Source::File { path, .. } = source else { unreachable!() };
             let mut samples = vec![0.0; 32_000];
             let mut take = |piece: &Audio<'_>| {

@@ -1,6 +1,6 @@
 //! `demeanor train`: a recipe and a data set to a model folder.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,16 @@ use demeanor_train::data::faces::LoadOptions;
 use demeanor_train::data::speech::SpeechSet;
 use demeanor_train::data::splits::{Protocol, RUNS};
 use demeanor_train::folds;
-use demeanor_train::produce::{self, Course, Device, Lesson, MODEL, Which};
+use demeanor_train::produce::{self, CURVE, Course, Device, Lesson, METRICS, MODEL, RECIPE, Which};
 use demeanor_train::recipe::{Recipe, Sense};
 use demeanor_train::recipes;
-use demeanor_train::trainer::Progress;
+use demeanor_train::trainer::{CHECKPOINT, LOG, Progress};
 
-use crate::terminal::{Outcome, note};
+use crate::claim::{Claims, OverwriteArgs};
+use crate::terminal::{self, Interrupted, Outcome, note};
+
+/// Held by a training that runs in a folder; let go however it ends.
+const LOCK: &str = ".lock";
 
 /// Train a model from a recipe and labelled examples
 ///
@@ -56,6 +60,8 @@ struct Common {
     /// Go on from the checkpoint in --out, if there is one
     #[arg(long)]
     resume: bool,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
     /// What to train on: cpu, vulkan (a GPU), or burn (the reference on the CPU)
     #[arg(long, default_value = "cpu")]
     device: Device,
@@ -112,6 +118,16 @@ struct SpeechArgs {
     folds: Option<PathBuf>,
 }
 
+impl Common {
+    /// The folders of the runs: one, or one for each seed.
+    fn folders(&self) -> Vec<PathBuf> {
+        match self.seeds {
+            Some((first, end)) => (first..end).map(|seed| self.out.join(format!("seed{seed}"))).collect(),
+            None => vec![self.out.clone()],
+        }
+    }
+}
+
 fn seeds(word: &str) -> Result<(u64, u64)> {
     let (first, end) = word.split_once("..").context("expected two numbers, as in 0..5")?;
     let range = (first.trim().parse()?, end.trim().parse()?);
@@ -128,7 +144,12 @@ pub fn run(args: Args) -> Result<Outcome> {
 }
 
 fn speech(args: &SpeechArgs) -> Result<Outcome> {
+    let folders = match args.run.is_some() || args.all {
+        true => args.common.folders(),
+        false => (0..RUNS).map(|run| args.common.out.join(args.protocol.run_name(run))).collect(),
+    };
     let mut session = Session::new(&args.common, Sense::Speech)?;
+    let _locks = session.claim(&folders, args.folds.as_deref())?;
     let set = Arc::new(SpeechSet::load(&args.common.data)?);
     let out = &args.common.out;
     if args.all {
@@ -165,6 +186,7 @@ fn speech(args: &SpeechArgs) -> Result<Outcome> {
 
 fn face(args: &FaceArgs) -> Result<Outcome> {
     let session = Session::new(&args.common, Sense::Face)?;
+    let _locks = session.claim(&args.common.folders(), args.votes.as_deref())?;
     let options = LoadOptions { votes: args.votes.clone(), ..LoadOptions::default() };
     let lesson = Lesson::faces(&session.recipe, &args.common.data, &options)?.taught_by(&session.teachers("")?)?;
     session.all_seeds(&lesson, "", &args.common.out)
@@ -211,6 +233,62 @@ impl<'a> Session<'a> {
         })
         .context("Ctrl-C cannot be watched")?;
         Ok(Session { args, recipe, written, text, interrupted })
+    }
+
+    /// Sees to it, before the long work, that no run writes over what it reads, over an earlier one unasked, or beside another
+    /// that runs now: so long as the files that it gives back are kept.
+    fn claim(&self, folders: &[PathBuf], more: Option<&Path>) -> Result<Vec<File>> {
+        let args = self.args;
+        let mut claims = Claims::new(args.overwrite);
+        for path in [&args.recipe, &args.data].into_iter().map(PathBuf::as_path).chain(more) {
+            claims.reads(path);
+        }
+        for folder in &args.teachers {
+            claims.reads(&folder.join(MODEL));
+        }
+        for folder in &args.from {
+            claims.reads(&folder.join(CHECKPOINT));
+            claims.reads(&folder.join(RECIPE));
+        }
+        let mut locks = Vec::new();
+        for folder in folders {
+            let (shown, name) = (terminal::shown(folder), |name: &str| folder.join(name));
+            for path in [MODEL, METRICS, RECIPE, CURVE, LOG, CHECKPOINT].map(name) {
+                // the recipe of an earlier run there is written again as it stands
+                let same = path.ends_with(RECIPE) && self.recipe == self.written && !args.search;
+                if claims.is_read(&path) && !same {
+                    bail!(
+                        "{} is read, and would be written over by this run; name another folder with --out",
+                        terminal::shown(&path)
+                    );
+                }
+            }
+            if !args.resume && !args.overwrite.overwrite {
+                if name(MODEL).exists() {
+                    bail!(
+                        "{shown} holds a finished model; name another folder with --out, or train over it with -y \
+                         (--overwrite)"
+                    );
+                }
+                if name(CHECKPOINT).exists() {
+                    bail!(
+                        "{shown} holds a run that was not finished; go on with --resume, or begin anew with -y (--overwrite)"
+                    );
+                }
+            }
+            let cannot = || format!("cannot write into the folder {shown}");
+            fs::create_dir_all(folder).with_context(cannot)?;
+            let lock = File::create(name(LOCK)).with_context(cannot)?;
+            match lock.try_lock() {
+                Ok(()) => locks.push(lock),
+                Err(TryLockError::WouldBlock) => {
+                    bail!("another training runs in {shown}; name another folder with --out")
+                }
+                // a file system without locks
+                Err(TryLockError::Error(_)) => {}
+            }
+        }
+        Ok(locks)
     }
 
     /// The model files of the teachers, of a run where there is one.
@@ -309,7 +387,7 @@ impl<'a> Session<'a> {
         let mut recipe = lesson.recipe.clone();
         if self.args.search {
             let Some((tried, rate)) = produce::search(lesson, &course, &mut show)? else {
-                bail!("the search for a learning rate was interrupted");
+                return Err(Interrupted("the search for a learning rate was interrupted".to_owned()).into());
             };
             bar.suspend(|| {
                 for t in &tried {
@@ -325,7 +403,9 @@ impl<'a> Session<'a> {
         let report = produce::produce(lesson, &recipe, &text, &course, &mut show)?;
         bar.finish_and_clear();
         let Some(report) = report else {
-            bail!("interrupted; the checkpoint is in {}: --resume goes on from there", out.display());
+            let words =
+                format!("interrupted; the checkpoint is in {}: --resume goes on from there", terminal::shown(out));
+            return Err(Interrupted(words).into());
         };
         let mut line = format!("wrote {}: the weights of epoch {}", out.join(MODEL).display(), report.epoch);
         if let Some(validation) = &report.validation {

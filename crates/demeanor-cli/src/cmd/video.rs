@@ -1,6 +1,6 @@
 //! `demeanor video`: a film to a timeline.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,10 +12,11 @@ use demeanor::{Audio, Emotion, Frame, Hz, PixelLayout, Scores};
 use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
 
 use crate::annotate::Annotator;
+use crate::claim::{Claims, OverwriteArgs};
 use crate::estimate::{self, Line, fresh_voice, scaled};
 use crate::interrupt;
 use crate::latency::{Latency, ms};
-use crate::output::Output;
+use crate::output::Sink;
 use crate::senses::SenseArgs;
 use crate::terminal::{self, Outcome};
 use crate::timeline::{Timeline, Who, clock, csv, eaf, plot, textgrid, vtt};
@@ -57,22 +58,101 @@ pub struct Args {
     /// Say at the end how fast it went, and how long each stage took
     #[arg(long)]
     stats: bool,
+    /// Begin so many seconds into the film; also as MINUTES:SECONDS or HOURS:MINUTES:SECONDS
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    start: Option<Duration>,
+    /// End so many seconds into the film
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    to: Option<Duration>,
+    /// Read at most so many pictures a second
+    #[arg(long, value_name = "N", value_parser = rate)]
+    fps: Option<f64>,
+    /// Which track of sound, where there are several; by default the one that the film names, else the first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    track: Option<u16>,
+    /// Say nothing but warnings and errors on stderr, and no summary on stdout
+    #[arg(long)]
+    quiet: bool,
+    /// Readings of a face that last less than so many seconds belong to what was before them
+    #[arg(long, value_name = "SECONDS", default_value = "0.25", value_parser = least)]
+    min_span: Duration,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
     #[command(flatten)]
     senses: SenseArgs,
 }
 
+/// `90`, `1:30` or `0:01:30.5`.
+fn moment(text: &str) -> Result<Duration, String> {
+    let parts: Option<Vec<f64>> = text.split(':').map(|part| part.trim().parse().ok()).collect();
+    let parts = parts.filter(|p| p.len() <= 3 && p.iter().all(|v| *v >= 0.0) && p[1..].iter().all(|v| *v < 60.0));
+    let seconds = parts.map(|p| p.iter().fold(0.0, |sum, v| 60.0 * sum + v));
+    seconds
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        .ok_or_else(|| "expected seconds, MINUTES:SECONDS or HOURS:MINUTES:SECONDS".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.01..=1000.0).contains(&rate) => Ok(rate),
+        _ => Err("expected 0.01 to 1000 pictures a second".to_owned()),
+    }
+}
+
+fn least(text: &str) -> Result<Duration, String> {
+    let length = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    length.filter(|l| *l <= Duration::from_secs(60)).ok_or_else(|| "expected 0 to 60 seconds".to_owned())
+}
+
+impl Args {
+    /// The files that are written while the film is read, and after it.
+    fn outputs(&self) -> impl Iterator<Item = &Path> {
+        [&self.csv, &self.eaf, &self.textgrid, &self.vtt, &self.plot].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Claims everything that is read and written.
+    fn claim(&self, film: &OsStr) -> Result<()> {
+        let mut claims = Claims::new(self.overwrite);
+        claims.reads(film.as_ref());
+        for model in self.senses.models() {
+            claims.reads(model);
+        }
+        let outputs: Vec<_> = self.outputs().chain(self.annotate.as_deref()).collect();
+        let to_stdout = self.to_stdout();
+        if to_stdout > 1 {
+            bail!("only one output can go to stdout; give the others a file: --csv FILE");
+        }
+        for path in outputs {
+            claims.writes(path)?;
+        }
+        // the summary too must not be written over a film
+        if !self.outputs().any(is_stdout) {
+            claims.writes(Path::new("-"))?;
+        }
+        Ok(())
+    }
+
+    /// How many outputs go to stdout.
+    fn to_stdout(&self) -> usize {
+        self.outputs().filter(|path| is_stdout(path)).count() + usize::from(self.json)
+    }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// A film whose own clock begins later than this is said to: streams begin with a second or two.
+const OWN_CLOCK: Duration = Duration::from_secs(10);
+
 /// Reads the film and writes what was asked for.
 pub fn run(args: Args) -> Result<Outcome> {
     let film = film(&args)?;
-    let to_stdout = [&args.csv, &args.eaf, &args.textgrid, &args.vtt, &args.plot]
-        .into_iter()
-        .flatten()
-        .filter(|path| path.as_os_str() == "-")
-        .count()
-        + usize::from(args.json);
-    if to_stdout > 1 {
-        bail!("only one output can go to stdout; give the others a file: --csv FILE");
+    if args.annotate.as_deref().is_some_and(is_stdout) {
+        bail!("an annotated film is an MP4, which is written back and forth and cannot go to stdout; name a file");
     }
+    args.claim(&film)?;
+    let to_stdout = args.to_stdout();
     if film == "-" && args.annotate.is_some() {
         bail!("--annotate reads the film's sound a second time, which stdin cannot give; name a file");
     }
@@ -80,16 +160,31 @@ pub fn run(args: Args) -> Result<Outcome> {
     let pipeline = args.senses.pipeline(true, true)?;
     let mut outputs = Outputs::create(&args)?;
     let mut reading = Reading::new(pipeline, &args);
-    outputs.header(&reading)?;
+    outputs.header(&reading);
 
-    let mut capture = Capture::start(&Inputs::film(&film, false), args.annotate.is_some())?;
+    let start = args.start.unwrap_or_default();
+    if args.to.is_some_and(|to| to <= start) {
+        bail!("--to must lie behind --start");
+    }
+    if args.annotate.is_some() && !start.is_zero() {
+        bail!("--annotate takes the sound of the whole film, so it cannot be used with --start");
+    }
+    let track = args.track.map(usize::from);
+    let inputs = Inputs { start, to: args.to, rate: args.fps, track, ..Inputs::film(&film, false) };
+    let mut capture = Capture::start(&inputs, args.annotate.is_some())?;
     let began = Instant::now();
-    let mut progress = Progress::new();
-    let mut interrupted = false;
+    let mut progress = Progress::new(args.quiet);
+    let (mut interrupted, mut unread) = (false, false);
     let mut annotator: Option<Annotator> = None;
+    let (mut annotates, mut failed) = (args.annotate.as_deref(), false);
     loop {
         if interrupt::asked() {
             interrupted = true;
+            break;
+        }
+        // nobody reads any more what could still be said
+        if to_stdout > 0 && annotates.is_none() && !outputs.any_open() {
+            unread = true;
             break;
         }
         let event = match capture.next_within(Duration::from_millis(200)) {
@@ -106,15 +201,17 @@ pub fn run(args: Args) -> Result<Outcome> {
                 progress.show(time, &capture, began);
             }
             Event::Picture { what: Picture::Whole, width, height, data, time, .. } => {
-                let Some(path) = &args.annotate else { continue };
-                let annotator = match &mut annotator {
-                    Some(annotator) => annotator,
-                    none => none.insert(Annotator::start(path, &film, &capture.about(), width, height)?),
-                };
-                let data =
-                    annotator.add(data, time, &reading.pipeline.estimate(), reading.scale, args.senses.min_score)?;
-                if let Some(data) = data {
-                    capture.recycle(data);
+                let Some(path) = annotates else { continue };
+                let drawn = annotate(&mut annotator, path, &film, &capture, &mut reading, (data, width, height), time);
+                match drawn {
+                    Ok(Some(data)) => capture.recycle(data),
+                    Ok(None) => {}
+                    // the encoder is dead: the rest is written without it
+                    Err(error) => {
+                        progress.clear();
+                        terminal::problem(terminal::whole(&error));
+                        (annotator, annotates, failed) = (None, None, true);
+                    }
                 }
             }
             Event::Sound { rate, channels, samples, time } => {
@@ -127,52 +224,113 @@ pub fn run(args: Args) -> Result<Outcome> {
     }
     progress.clear();
     let about = capture.about();
-    let warning = if interrupted {
+    let warning = if unread {
+        drop(capture);
+        None
+    } else if interrupted {
         drop(capture);
         Some("interrupted: what was read until then is complete".to_owned())
     } else {
-        capture.finish()?
+        match capture.finish() {
+            Ok(warning) => warning,
+            Err(error) if !reading.any() => return Err(error.into()),
+            Err(error) => {
+                terminal::problem(format_args!(
+                    "{}; what was read until then is complete",
+                    terminal::whole(&error.into())
+                ));
+                failed = true;
+                None
+            }
+        }
     };
     reading.end(&mut outputs)?;
     let read_for = began.elapsed();
     if let Some(annotator) = annotator {
-        annotator.finish()?;
-    } else if let Some(path) = &args.annotate {
-        terminal::warn(format_args!("there are no pictures, so {} was not written", path.display()));
+        if let Err(error) = annotator.finish(args.overwrite.overwrite) {
+            terminal::problem(terminal::whole(&error));
+            failed = true;
+        }
+    } else if let Some(path) = annotates {
+        terminal::warn(format_args!("there are no pictures, so {} was not written", terminal::shown(path)));
     }
-    let name = film.to_string_lossy();
-    outputs.finish(&reading, &name)?;
+    failed |= !outputs.finish(&reading, &film, args.eaf.as_deref());
+    if unread {
+        return Ok(if failed { Outcome::Failed } else { Outcome::Read });
+    }
     let length = reading.timeline.end();
-    match (&warning, about.duration) {
+    let shown = terminal::shown(&film);
+    // some containers count their length from the beginning of their own clock
+    let claimed = about.duration.map(|whole| whole.checked_sub(about.start).filter(|l| !l.is_zero()).unwrap_or(whole));
+    let claimed = claimed.map(|whole| args.to.map_or(whole, |to| to.min(whole)));
+    match (&warning, claimed) {
         (Some(warning), _) => terminal::warn(warning),
-        (None, Some(claimed)) if length.as_secs_f64() < claimed.as_secs_f64() * 0.9 - 1.0 => {
+        (None, Some(claimed)) if !failed && length.as_secs_f64() < claimed.as_secs_f64() * 0.9 - 1.0 => {
             terminal::warn(format_args!(
-                "{name} says that it lasts {}, but ends after {}: it is cut off",
+                "{shown} says that it lasts {}, but ends after {}: it is cut off",
                 clock(claimed),
                 clock(length)
             ))
         }
         _ => {}
     }
-    if reading.frames == 0 && reading.any_sound {
-        terminal::note(format_args!("{name} has no pictures; only its sound was read"));
-    } else if reading.pipeline.speech_model().is_some() && !reading.any_sound {
-        terminal::note(format_args!("{name} has no sound; only its pictures were read"));
+    let note = |text: std::fmt::Arguments<'_>| {
+        if !args.quiet {
+            terminal::note(text);
+        }
+    };
+    if about.start > OWN_CLOCK {
+        note(format_args!(
+            "the clock of {shown} begins at {}; times are counted from its beginning",
+            clock(about.start)
+        ));
     }
-    if to_stdout == 0 {
+    if reading.frames == 0 && reading.any_sound {
+        note(format_args!("{shown} has no pictures; only its sound was read"));
+    } else if reading.pipeline.speech_model().is_some() && !reading.any_sound {
+        note(format_args!("{shown} has no sound; only its pictures were read"));
+    }
+    if let Some((_, until)) = args.senses.baseline.filter(|(_, until)| length < *until) {
+        terminal::warn(format_args!(
+            "{shown} ends after {}, before the stretch at rest does ({}): nothing was corrected by it",
+            clock(length),
+            clock(until)
+        ));
+    }
+    if to_stdout == 0 && !args.quiet {
         let mut out = terminal::out();
-        summary(&mut out, &reading, &name)?;
+        summary(&mut out, &reading, &shown)?;
         out.flush()?;
     }
     if args.stats {
         reading.stats(read_for);
     }
-    if reading.found {
-        Ok(Outcome::Read)
-    } else {
-        terminal::note(format_args!("no face and no voice was found in {name}"));
-        Ok(Outcome::Nothing)
+    if !reading.found {
+        note(format_args!("no face and no voice was found in {shown}"));
     }
+    Ok(match (failed, reading.found) {
+        (true, _) => Outcome::Failed,
+        (false, true) => Outcome::Read,
+        (false, false) => Outcome::Nothing,
+    })
+}
+
+/// Draws what was read on a picture of the film, and has it encoded. Gives back the bytes of a picture that is done with.
+fn annotate(
+    annotator: &mut Option<Annotator>,
+    path: &Path,
+    film: &OsStr,
+    capture: &Capture,
+    reading: &mut Reading,
+    (data, width, height): (Vec<u8>, usize, usize),
+    time: Duration,
+) -> Result<Option<Vec<u8>>> {
+    let annotator = match annotator {
+        Some(annotator) => annotator,
+        none => none.insert(Annotator::start(path, film, &capture.about(), width, height)?),
+    };
+    let (scale, min_score) = (reading.scale, reading.min_score);
+    annotator.add(data, time, &reading.pipeline.estimate(), scale, min_score)
 }
 
 /// The film that was named. `--csv FILM` takes the film for the option's file, which is said rather than only "missing".
@@ -200,21 +358,21 @@ fn film(args: &Args) -> Result<OsString> {
     bail!("no film was named; write: demeanor video PATH")
 }
 
-/// All files that were asked for.
+/// All files that were asked for. One that fails says so and takes none of the others with it.
 struct Outputs {
-    json: Option<Output>,
-    csv: Option<Output>,
-    eaf: Option<Output>,
-    textgrid: Option<Output>,
-    vtt: Option<Output>,
-    plot: Option<Output>,
+    json: Sink,
+    csv: Sink,
+    eaf: Sink,
+    textgrid: Sink,
+    vtt: Sink,
+    plot: Sink,
 }
 
 impl Outputs {
     fn create(args: &Args) -> Result<Outputs> {
-        let create = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();
+        let create = |path: &Option<PathBuf>| Sink::create(path.as_deref(), args.overwrite.overwrite);
         Ok(Outputs {
-            json: args.json.then(|| Output::create(Path::new("-"))).transpose()?,
+            json: Sink::create(args.json.then_some(Path::new("-")), false)?,
             csv: create(&args.csv)?,
             eaf: create(&args.eaf)?,
             textgrid: create(&args.textgrid)?,
@@ -223,35 +381,31 @@ impl Outputs {
         })
     }
 
-    fn header(&mut self, reading: &Reading) -> Result<()> {
-        if let Some(output) = &mut self.csv {
-            output.write(|w| csv::header(w, &reading.face_labels, &reading.voice_labels, &reading.fused_labels))?;
-        }
-        Ok(())
+    fn all(&mut self) -> [&mut Sink; 6] {
+        let Outputs { json, csv, eaf, textgrid, vtt, plot } = self;
+        [json, csv, eaf, textgrid, vtt, plot]
     }
 
-    fn finish(self, reading: &Reading, name: &str) -> Result<()> {
-        let Outputs { json, csv, eaf, textgrid, vtt, plot } = self;
-        if let Some(mut output) = eaf {
-            output.write(|w| eaf::write(w, &reading.timeline, name, SystemTime::now()))?;
-            output.finish()?;
-        }
-        if let Some(mut output) = textgrid {
-            output.write(|w| textgrid::write(w, &reading.timeline))?;
-            output.finish()?;
-        }
-        if let Some(mut output) = vtt {
-            output.write(|w| vtt::write(w, &reading.timeline))?;
-            output.finish()?;
-        }
-        if let Some(mut output) = plot {
-            output.write(|w| plot::write(w, &reading.timeline, name))?;
-            output.finish()?;
-        }
-        for output in [json, csv].into_iter().flatten() {
-            output.finish()?;
-        }
-        Ok(())
+    fn any_open(&mut self) -> bool {
+        self.all().iter().any(|sink| sink.is_open())
+    }
+
+    fn header(&mut self, reading: &Reading) {
+        self.csv.write(|w| csv::header(w, &reading.face_labels, &reading.voice_labels, &reading.fused_labels));
+    }
+
+    /// Completes them; whether all went well.
+    fn finish(mut self, reading: &Reading, film: &OsStr, eaf: Option<&Path>) -> bool {
+        let name = &*film.to_string_lossy();
+        let document = eaf::Document { media: film, path: eaf.unwrap_or(Path::new("-")), written: SystemTime::now() };
+        self.eaf.write(|w| eaf::write(w, &reading.timeline, &document));
+        self.textgrid.write(|w| textgrid::write(w, &reading.timeline));
+        self.vtt.write(|w| vtt::write(w, &reading.timeline));
+        self.plot.write(|w| plot::write(w, &reading.timeline, name));
+        self.all().iter_mut().fold(true, |well, sink| {
+            sink.finish();
+            well && !sink.has_failed()
+        })
     }
 }
 
@@ -274,6 +428,7 @@ struct Reading {
     frames: u64,
     last_frame: Duration,
     usual_frame: Duration,
+    last_length: Option<Duration>,
     scale: f32,
     any_sound: bool,
     last_sound_line: Option<Duration>,
@@ -294,7 +449,7 @@ impl Reading {
         both.extend(&voice_labels);
         Reading {
             pipeline,
-            timeline: Timeline::default(),
+            timeline: Timeline::new(args.min_span),
             min_score: args.senses.min_score,
             fused_labels: if voice_labels.is_empty() { Vec::new() } else { sorted(&both) },
             face_labels,
@@ -303,6 +458,7 @@ impl Reading {
             frames: 0,
             last_frame: Duration::ZERO,
             usual_frame: Duration::from_millis(40),
+            last_length: None,
             scale: 1.0,
             any_sound: false,
             last_sound_line: None,
@@ -314,6 +470,11 @@ impl Reading {
             hearing: Latency::default(),
             bad_samples: 0,
         }
+    }
+
+    /// Whether anything of the film was read.
+    fn any(&self) -> bool {
+        self.frames > 0 || self.any_sound
     }
 
     /// Learns by how much the pictures were made smaller.
@@ -332,7 +493,9 @@ impl Reading {
         let time = if self.frames > 0 { time.max(self.last_frame + Duration::from_micros(1)) } else { time };
         self.close(time);
         if self.frames > 0 {
-            self.usual_frame = (time - self.last_frame).min(Duration::from_millis(500));
+            let length = time - self.last_frame;
+            self.usual_frame = self.last_length.map_or(length, |last| last.min(length));
+            self.last_length = Some(length);
         }
         self.frames += 1;
         self.last_frame = time;
@@ -348,11 +511,11 @@ impl Reading {
         let estimate = self.pipeline.estimate();
         self.found |= estimate.faces.iter().any(|f| f.scores.is_some());
         self.ids = estimate.faces.iter().map(|f| f.id).fold(self.ids, u32::max);
-        if let Some(output) = &mut outputs.json {
+        if outputs.json.is_open() {
             let line = Line::new(&estimate, time, Some(self.frames), self.scale, self.min_score);
-            output.write(|w| write_json(w, &line))?;
+            outputs.json.write(|w| write_json(w, &line));
         }
-        if let Some(output) = &mut outputs.csv {
+        if outputs.csv.is_open() {
             let voice = estimate.voice.and_then(|v| fresh_voice(&v, time));
             let fused = estimate.fused.map(|f| f.scores);
             let mut row = csv::Row {
@@ -365,14 +528,14 @@ impl Reading {
                 min_score: self.min_score,
             };
             let labels = (&self.face_labels, &self.voice_labels, &self.fused_labels);
-            output.write(|w| {
+            outputs.csv.write(|w| {
                 for face in estimate.faces {
                     row.face = Some(face);
                     row.region = Some(scaled(&face.region, self.scale));
                     csv::row(w, &row, labels.0, labels.1, labels.2)?;
                 }
                 if estimate.faces.is_empty() { csv::row(w, &row, labels.0, labels.1, labels.2) } else { Ok(()) }
-            })?;
+            });
         }
         // both together only says something new where there is sound
         let fused = estimate.fused.filter(|_| self.any_sound).map(|f| f.scores);
@@ -383,8 +546,7 @@ impl Reading {
     /// Gives the last frame its end.
     fn close(&mut self, end: Duration) {
         let Some(shown) = self.shown.take() else { return };
-        // a frame stands for a second at most, however long the next one is in coming
-        let end = end.min(shown.time + Duration::from_secs(1));
+        // a picture stands until the next one, however long that is in coming
         for face in &shown.faces {
             if let Some(scores) = &face.scores {
                 self.timeline.add(Who::Face(face.id), shown.time, end, scores, self.min_score);
@@ -429,9 +591,9 @@ impl Reading {
 
     fn sound_line(&mut self, time: Duration, outputs: &mut Outputs) -> Result<()> {
         self.last_sound_line = Some(time);
-        if let Some(output) = &mut outputs.json {
+        if outputs.json.is_open() {
             let line = Line::new(&self.pipeline.estimate(), time, None, 1.0, self.min_score);
-            output.write(|w| write_json(w, &line))?;
+            outputs.json.write(|w| write_json(w, &line));
         }
         Ok(())
     }
@@ -458,9 +620,7 @@ impl Reading {
         if self.bad_samples > 0 {
             terminal::warn(format_args!("{} samples of the sound are no numbers; taken for silence", self.bad_samples));
         }
-        if let Some(output) = &mut outputs.json {
-            output.flush()?;
-        }
+        outputs.json.flush();
         Ok(())
     }
 
@@ -517,7 +677,7 @@ fn summary(out: &mut dyn Write, reading: &Reading, name: &str) -> io::Result<()>
         } else {
             write!(out, ", seen for {:.1} s", lane.length().as_secs_f64())?;
         }
-        let changes = lane.changes();
+        let changes = timeline.changes(who);
         let changes = if changes == 1 { "1 change".to_owned() } else { format!("{changes} changes") };
         writeln!(out, ": reads as {}; {changes}", shares.join(", "))?;
     }
@@ -531,8 +691,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn new() -> Progress {
-        Progress { shown: None, wanted: io::stderr().is_terminal() }
+    fn new(quiet: bool) -> Progress {
+        Progress { shown: None, wanted: io::stderr().is_terminal() && !quiet }
     }
 
     fn show(&mut self, time: Duration, capture: &Capture, began: Instant) {

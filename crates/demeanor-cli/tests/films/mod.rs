@@ -10,9 +10,10 @@ use std::process::{Command, Stdio};
 pub const VOICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/demo-voice.wav");
 pub const PORTRAIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/portrait.png");
 
-/// A folder with the models `face.safetensors` and `speech.safetensors`.
+/// A folder with the models `face.safetensors` and `speech.safetensors`, and nothing of an earlier run.
 pub fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");
     fs::write(folder.join("face.safetensors"), seeded::face()).expect("a face model");
     fs::write(folder.join("speech.safetensors"), seeded::speech()).expect("a speech model");
