@@ -330,6 +330,8 @@ mod tests {
             region: Region { x: 0.0, y: 0.0, width: 9.0, height: 9.0 },
             is_seen: true,
             confidence: 1.0,
+            landmarks: None,
+            quality: 1.0,
             scores: Some(scores),
             raw: None,
             read_at: Duration::ZERO,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use demeanor::face::detect::Landmarks;
 use demeanor::fuse::Fused;
 use demeanor::pipeline::Estimate;
 use demeanor::speech::listen::VoiceEstimate;
@@ -36,6 +37,10 @@ pub struct FaceLine {
     pub region: Region,
     /// How reliably the face is found, 0 to 1.
     pub confidence: f32,
+    /// Eyes, nose, mouth and ears in pixels of the film; null where the detector knows none.
+    pub landmarks: Option<Landmarks>,
+    /// How much there was to be read, 0 to 1: less for faces that are dim, blurred or small.
+    pub quality: f32,
     /// What it reads as; null until it was read.
     pub emotion: Option<Reading>,
     /// The highest score.
@@ -91,6 +96,8 @@ impl Line {
             id: face.id,
             region: scaled(&face.region, scale),
             confidence: face.confidence,
+            quality: face.quality,
+            landmarks: face.landmarks.map(|all| all.map(|[x, y]| [x * scale, y * scale])),
             emotion: face.scores.map(|s| s.reading(min_score)),
             score: face.scores.map(|s| s.top().1),
             scores: face.scores,

@@ -6,6 +6,7 @@ mod annotate;
 mod claim;
 mod cmd;
 mod dashboard;
+mod detector;
 mod draw;
 mod estimate;
 mod interrupt;

@@ -41,6 +41,12 @@ pub fn named_bytes(path: &Path) -> anyhow::Result<Cow<'static, [u8]>> {
     {
         return Ok(Cow::Borrowed(model.bytes));
     }
+    if let Some(detector) = demeanor_models::detector()
+        && path.as_os_str() == detector.name
+        && !path.exists()
+    {
+        return Ok(Cow::Borrowed(detector.bytes));
+    }
     let cannot = || format!("cannot read the model file {}", path.display());
     if !path.exists() {
         let names: Vec<_> = demeanor_models::all().iter().map(|m| m.name).collect();

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use demeanor::face::detect::HaarSettings;
 use demeanor::face::net::FaceModel;
+use demeanor::face::watch::WatchSettings;
 use demeanor::pipeline::{Pipeline, Settings};
 use demeanor::speech::net::SpeechModel;
 use demeanor_models::Sense;
 
+use crate::detector::{DetectorArgs, Name};
 use crate::{model, terminal};
 
 /// Options of `live`, `video` and `demo`.
@@ -23,9 +26,12 @@ pub struct SenseArgs {
     /// Below this score the answer is "unsure"
     #[arg(long, value_name = "P", default_value_t = 0.4, value_parser = share)]
     pub min_score: f32,
-    /// Side of the smallest face, in pixels of a picture with 480 rows; less finds more and takes longer
-    #[arg(long, value_name = "PX", default_value_t = 60, value_parser = clap::value_parser!(u32).range(24..))]
-    pub min_face: u32,
+    /// Side of the smallest face, in pixels of a picture with 480 rows; less finds more and takes longer [default: 60; 32 for
+    /// films, but not with --detector haar]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(24..))]
+    pub min_face: Option<u32>,
+    #[command(flatten)]
+    pub detector: DetectorArgs,
     /// Time constant of the smoothing in milliseconds: a lasting change of a face is followed to 63 % after it, of a voice after twice that; 0 for none
     #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub smooth: u64,
@@ -59,11 +65,23 @@ impl SenseArgs {
         }
         let mut settings = Settings::default();
         settings.baseline = self.baseline;
-        settings.watch.detect.min_face_px = self.min_face;
+        if self.detector.name() == Name::Blazeface {
+            settings.watch = WatchSettings::blazeface();
+        } else {
+            settings.watch.search.min_face_px = 60;
+        }
+        if let Some(px) = self.min_face {
+            settings.watch.search.min_face_px = px;
+        }
+        settings.watch.search.any_rotation = self.detector.any_rotation;
         settings.watch.smoothing = Duration::from_millis(self.smooth);
         settings.listen.read_every = Duration::from_millis(self.read_every);
         settings.listen.smoothing = Duration::from_millis(2 * self.smooth);
-        Pipeline::new(face, speech, settings).context("cannot begin")
+        let mut pipeline = Pipeline::new(face, speech, settings).context("cannot begin")?;
+        if with_face {
+            pipeline.set_detector(self.detector.detector(HaarSettings::live())?);
+        }
+        Ok(pipeline)
     }
 }
 

@@ -81,7 +81,7 @@ fn a_picture_in_json_has_the_fields_that_are_documented() {
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&line), ["faces", "file", "height", "width"]);
     let face = &line["faces"][0];
-    assert_eq!(names(face), ["emotion", "region", "score", "scores"]);
+    assert_eq!(names(face), ["confidence", "emotion", "landmarks", "quality", "region", "score", "scores"]);
     assert_eq!(names(&face["region"]), ["height", "width", "x", "y"]);
     let scores = face["scores"].as_object().unwrap();
     let mut emotions: Vec<_> = scores.keys().map(String::as_str).collect();

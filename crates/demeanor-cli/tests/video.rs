@@ -8,6 +8,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// Films and models, made once.
 struct Stage {
     folder: PathBuf,
@@ -214,7 +216,8 @@ fn ids_times_and_turns_are_right_at_any_rate_and_size() {
         assert!(times.is_sorted(), "{name}");
         let faces: Vec<_> = lines.iter().flat_map(|l| l["faces"].as_array().expect("faces")).collect();
         assert!(faces.len() * 10 > frames * 6, "{name}: {} faces in {frames} frames", faces.len());
-        assert!(faces.iter().all(|f| f["id"] == 1), "{name}");
+        let others: Vec<_> = faces.iter().filter(|f| f["id"] != 1).collect();
+        assert!(others.is_empty(), "{name}: {} with another id, such as {:?}", others.len(), others.first());
         let reach = faces
             .iter()
             .map(|f| f["region"]["x"].as_f64().expect("x") + f["region"]["width"].as_f64().expect("width"))
@@ -248,7 +251,13 @@ fn a_turned_film_is_read_upright() {
         }
         let out = format!("turned-{turn}-out.mp4");
         let told = stage.video(&stage.path(&name), &["--json", "--annotate", &out]);
-        let faces = told.json().iter().filter(|l| l["faces"].as_array().is_some_and(|f| !f.is_empty())).count();
+        // faces that stand on their top are found too: upright is where the mouth lies below the eyes
+        let upright_face = |face: &Value| {
+            let y = |name: &str| face["landmarks"][name][1].as_f64().expect("a landmark");
+            y("mouth") > y("left_eye").max(y("right_eye"))
+        };
+        let faces =
+            told.json().iter().filter(|l| l["faces"].as_array().is_some_and(|f| f.iter().any(upright_face))).count();
         upright += u32::from(faces > 100);
         let probe = Command::new("ffmpeg").arg("-i").arg(stage.path(&out)).output().expect("ffmpeg runs");
         assert!(String::from_utf8_lossy(&probe.stderr).contains("640x480"));

@@ -293,7 +293,8 @@ fn from_image(image: DynamicImage) -> Result<Picture> {
     let (layout, pixels) = match image {
         DynamicImage::ImageLuma8(image) => (PixelLayout::Grey8, image.into_raw()),
         DynamicImage::ImageRgb8(image) => (PixelLayout::Rgb8, image.into_raw()),
-        DynamicImage::ImageLuma16(_) => (PixelLayout::Grey8, image.into_luma8().into_raw()),
+        DynamicImage::ImageLuma16(deep) => (PixelLayout::Grey8, of_range(&deep.into_raw())),
+        DynamicImage::ImageRgb16(deep) => (PixelLayout::Rgb8, of_range(&deep.into_raw())),
         _ if image.color().has_alpha() => {
             let mut pixels = image.into_rgba8().into_raw();
             for [r, g, b, a] in pixels.as_chunks_mut().0 {
@@ -308,6 +309,15 @@ fn from_image(image: DynamicImage) -> Result<Picture> {
         _ => (PixelLayout::Rgb8, image.into_rgb8().into_raw()),
     };
     Picture::new(pixels, width, height, layout)
+}
+
+/// Sixteen bits to eight. Cameras of 10, 12 or 14 bits write their values as they are into 16: the highest bit that is used is the
+/// highest bit of the result, so that such a picture keeps its range.
+fn of_range(deep: &[u16]) -> Vec<u8> {
+    let most = deep.iter().copied().max().unwrap_or(0);
+    let shift = (u16::BITS - most.leading_zeros()).saturating_sub(8);
+    // cut, not rounded: 8 bits that were widened to 16, by either of the usual ways, come back as they were
+    deep.iter().map(|&v| (v >> shift) as u8).collect()
 }
 
 fn refused(why: impl Into<String>) -> Error {
@@ -530,6 +540,20 @@ mod tests {
         assert!(error.contains("HEIC") && error.contains("convert it"), "{error}");
         let error = read(&b"\0\0\0\x18ftypisom\0\0\0\0isomavc1"[..]).unwrap_err().to_string();
         assert!(error.contains("demeanor video"), "{error}");
+    }
+
+    #[test]
+    fn deep_pictures_keep_their_range() {
+        for (deep, expected) in [
+            (vec![0, 2048, 4080], vec![0, 128, 255]),
+            (vec![0, 512, 1020], vec![0, 128, 255]),
+            (vec![0, 32768, 65280], vec![0, 128, 255]),
+            (vec![0, 100, 255], vec![0, 100, 255]),
+            (vec![0, 65535], vec![0, 255]),
+            (vec![0, 0], vec![0, 0]),
+        ] {
+            assert_eq!(of_range(&deep), expected);
+        }
     }
 
     #[test]

@@ -55,6 +55,35 @@ pub struct BuiltIn {
     pub recipe: &'static str,
 }
 
+/// A model that finds faces and is built into the program.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltInDetector {
+    /// Name and version, such as `blazeface-v1`.
+    pub name: &'static str,
+    /// The model file.
+    pub bytes: &'static [u8],
+    /// The model card, in Markdown.
+    pub card: &'static str,
+    /// Whose the weights are, and what was changed.
+    pub notice: &'static str,
+    /// The text of their licence.
+    pub licence: &'static str,
+}
+
+/// The built-in model that finds faces.
+pub fn detector() -> Option<&'static BuiltInDetector> {
+    #[cfg(feature = "face")]
+    return Some(&BuiltInDetector {
+        name: "blazeface-v1",
+        bytes: include_bytes!("../blazeface-v1/model.safetensors"),
+        card: include_str!("../blazeface-v1/card.md"),
+        notice: include_str!("../blazeface-v1/NOTICE"),
+        licence: include_str!("../blazeface-v1/LICENSE-APACHE"),
+    });
+    #[cfg(not(feature = "face"))]
+    None
+}
+
 /// The model in a folder of this crate.
 #[allow(unused_macros)]
 macro_rules! built_in {

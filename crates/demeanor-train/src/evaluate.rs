@@ -88,7 +88,7 @@ pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &
                             format!("there is no picture {i} in a set of {}", set.pictures.len()),
                         )
                     })?;
-                    reader.read_whole(&picture.pixels.picture()?.frame())
+                    reader.read_whole(&picture.pixels.picture()?.frame()).map(|face| face.scores)
                 })
                 .collect::<Result<Vec<Scores>>>()
         })

@@ -7,13 +7,13 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use demeanor::face::detect::{DetectSettings, Detector};
+use demeanor::face::detect::{HaarDetector, HaarSettings};
 use demeanor::{Frame, PixelLayout};
 
 type AnyError = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), AnyError> {
-    let mut detector = Detector::frontal()?;
+    let mut detector = HaarDetector::frontal()?;
     let mut found = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let order: serde_json::Value = serde_json::from_str(&line?)?;
@@ -21,7 +21,7 @@ fn main() -> Result<(), AnyError> {
         let file = order["picture"].as_str().ok_or("no picture")?;
         let (width, height, grey) = read_pgm(&std::fs::read(file)?)?;
         let frame = Frame::new(&grey, width, height, PixelLayout::Grey8)?;
-        let settings = DetectSettings {
+        let settings = HaarSettings {
             scale_factor: number("scale")? as f32,
             min_neighbours: number("neighbours")? as u32,
             min_face_px: number("min")? as u32,

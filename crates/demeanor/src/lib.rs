@@ -25,6 +25,7 @@ pub mod training;
 
 pub use emotion::{Emotion, Reading, Scores};
 pub use error::{Error, ErrorKind, Result};
+pub use face::detect::{BlazeFaceModel, Detection, Detector, Landmarks};
 pub use face::net::FaceModel;
 pub use face::read::{Face, FaceReader};
 pub use face::watch::FaceEstimate;

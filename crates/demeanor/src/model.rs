@@ -186,7 +186,7 @@ impl Tensor {
         }
     }
 
-    fn is_finite(&self) -> bool {
+    pub(crate) fn is_finite(&self) -> bool {
         match &self.values {
             Values::F32(values) => values.iter().all(|v| v.is_finite()),
             // all exponent bits set: infinite or not a number
@@ -303,36 +303,70 @@ impl Tensors {
 /// a newer format; [`ErrorKind::Shape`] when the layers do not fit each other; [`ErrorKind::NotFinite`] when a weight is
 /// not finite.
 pub fn read(bytes: &[u8]) -> Result<(Header, Tensors)> {
-    let broken =
-        |what: &str| Error::new(ErrorKind::Model, format!("not a whole model file ({} bytes): {what}", bytes.len()));
+    let json = header_of(bytes)?;
+    if let Some(kind) = kind_of(&json) {
+        return Err(Error::new(
+            ErrorKind::Recipe,
+            format!("the model is of the kind {kind:?}; expected one that reads an emotion"),
+        ));
+    }
+    let header: Header = serde_json::from_str(&json)
+        .map_err(|error| broken(bytes, &format!("its header cannot be read: {error}")).with_source(error))?;
+    let bare = Header { sha256: String::new(), ..header.clone() };
+    let tensors = tensors_of(bytes, &bare, &header.sha256)?;
+    header.check()?;
+    header.check_tensors(&tensors)?;
+    Ok((header, tensors))
+}
+
+pub(crate) fn broken(bytes: &[u8], what: &str) -> Error {
+    Error::new(ErrorKind::Model, format!("not a whole model file ({} bytes): {what}", bytes.len()))
+}
+
+/// The header of a model file, of whatever kind, as JSON; its version is one that this program reads.
+pub(crate) fn header_of(bytes: &[u8]) -> Result<String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
-        broken(&format!("{}; the file is truncated, altered, or of another kind", reason(&error))).with_source(error)
+        broken(bytes, &format!("{}; the file is truncated, altered, or of another kind", reason(&error)))
+            .with_source(error)
     })?;
     let json = metadata
         .metadata()
         .as_ref()
         .and_then(|entries| entries.get("demeanor"))
-        .ok_or_else(|| broken("its metadata has no entry \"demeanor\"; it is of another program"))?;
+        .ok_or_else(|| broken(bytes, "its metadata has no entry \"demeanor\"; it is of another program"))?;
     // the version first: the header of a newer format may not be readable at all
     #[derive(Deserialize)]
     struct Version {
         format: u32,
     }
     let version: Version = serde_json::from_str(json)
-        .map_err(|error| broken("its header has no readable format version").with_source(error))?;
+        .map_err(|error| broken(bytes, "its header has no readable format version").with_source(error))?;
     check_version(version.format)?;
-    let header: Header = serde_json::from_str(json)
-        .map_err(|error| broken(&format!("its header cannot be read: {error}")).with_source(error))?;
+    Ok(json.clone())
+}
 
-    let file = SafeTensors::deserialize(bytes).map_err(|error| broken(&reason(&error)).with_source(error))?;
+/// The kind of a model that does not read emotions, as its header tells it.
+pub(crate) fn kind_of(json: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    serde_json::from_str(json).ok().map(|Kind { kind }| kind)
+}
+
+/// The tensors of a model file whose contents have the SHA-256 that it claims; `bare` is its header without that claim.
+pub(crate) fn tensors_of(bytes: &[u8], bare: &impl Serialize, claimed: &str) -> Result<Tensors> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| broken(bytes, &reason(&error)).with_source(error))?;
     let mut views: Vec<(&str, TensorView<'_>)> = file.iter().collect();
     views.sort_by_key(|(name, _)| *name);
-    let found = hash(&header, views.iter().map(|(name, view)| (*name, view.dtype(), view.shape(), view.data())))?;
-    if found != header.sha256 {
-        return Err(broken(&format!(
-            "its contents were altered: their SHA-256 is {found}, and the file says {}; fetch or train it again",
-            header.sha256
-        )));
+    let found = hash(bare, views.iter().map(|(name, view)| (*name, view.dtype(), view.shape(), view.data())))?;
+    if found != claimed {
+        return Err(broken(
+            bytes,
+            &format!(
+                "its contents were altered: their SHA-256 is {found}, and the file says {claimed}; fetch or train it again"
+            ),
+        ));
     }
     let mut tensors = Tensors::new();
     for (name, view) in views {
@@ -346,16 +380,14 @@ pub fn read(bytes: &[u8]) -> Result<(Header, Tensors)> {
                 let numbers: Vec<f16> = data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes)).collect();
                 (numbers.len(), Values::F16(numbers))
             }
-            other => return Err(broken(&format!("tensor {name} is of type {other:?}; expected F32 or F16"))),
+            other => return Err(broken(bytes, &format!("tensor {name} is of type {other:?}; expected F32 or F16"))),
         };
         if count > MAX_VALUES {
-            return Err(broken(&format!("tensor {name} holds {count} numbers; expected at most {MAX_VALUES}")));
+            return Err(broken(bytes, &format!("tensor {name} holds {count} numbers; expected at most {MAX_VALUES}")));
         }
         tensors.add(name.to_string(), view.shape(), count, values)?;
     }
-    header.check()?;
-    header.check_tensors(&tensors)?;
-    Ok((header, tensors))
+    Ok(tensors)
 }
 
 /// A model file of a header and tensors; the header's `sha256` is computed here, whatever it is. The same contents give
@@ -370,7 +402,8 @@ pub fn write(header: &Header, tensors: &Tensors) -> Result<Vec<u8>> {
     let bytes: Vec<(&str, &Tensor, Vec<u8>)> =
         tensors.iter().map(|(name, tensor)| (name, tensor, tensor.bytes())).collect();
     let mut header = header.clone();
-    header.sha256 = hash(&header, bytes.iter().map(|(name, tensor, bytes)| tensor.stored(name, bytes)))?;
+    let bare = Header { sha256: String::new(), ..header.clone() };
+    header.sha256 = hash(&bare, bytes.iter().map(|(name, tensor, bytes)| tensor.stored(name, bytes)))?;
     let failed = |what: &str| Error::new(ErrorKind::Model, format!("the model file cannot be written: {what}"));
     let json = serde_json::to_string(&header).map_err(|error| failed("its header").with_source(error))?;
     let mut views = Vec::with_capacity(bytes.len());
@@ -403,10 +436,9 @@ fn check_version(format: u32) -> Result<()> {
 /// A tensor as it stands in a file: name, type, shape, bytes.
 type Stored<'a> = (&'a str, Dtype, &'a [usize], &'a [u8]);
 
-/// The hash that [`Header::sha256`] describes; the tensors in order of name.
-fn hash<'a>(header: &Header, tensors: impl Iterator<Item = Stored<'a>>) -> Result<String> {
-    let bare = Header { sha256: String::new(), ..header.clone() };
-    let json = serde_json::to_vec(&bare)
+/// The hash that [`Header::sha256`] describes, of a header without it; the tensors in order of name.
+fn hash<'a>(bare: &impl Serialize, tensors: impl Iterator<Item = Stored<'a>>) -> Result<String> {
+    let json = serde_json::to_vec(bare)
         .map_err(|error| Error::new(ErrorKind::Model, "the header cannot be hashed").with_source(error))?;
     let mut hasher = Sha256::new();
     hasher.update(&json);
@@ -485,7 +517,8 @@ mod tests {
     /// The same with a hash that fits.
     fn pack_fitting(header: &Header, tensors: &Tensors) -> Vec<u8> {
         let bytes: Vec<_> = tensors.iter().map(|(name, tensor)| (name, tensor, tensor.bytes())).collect();
-        let sha256 = hash(header, bytes.iter().map(|(name, tensor, bytes)| tensor.stored(name, bytes))).unwrap();
+        let bare = Header { sha256: String::new(), ..header.clone() };
+        let sha256 = hash(&bare, bytes.iter().map(|(name, tensor, bytes)| tensor.stored(name, bytes))).unwrap();
         let header = Header { sha256, ..header.clone() };
         pack(&serde_json::to_string(&header).unwrap(), tensors)
     }

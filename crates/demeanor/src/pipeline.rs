@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::emotion::Scores;
 use crate::error::Result;
+use crate::face::detect::Detector;
 use crate::face::net::FaceModel;
 use crate::face::watch::{FaceEstimate, Stage, WatchSettings, Watcher};
 use crate::fuse::{Evidence, FuseSettings, Fused, fuse};
@@ -118,6 +119,18 @@ impl Pipeline {
         Ok(Pipeline { settings, watcher, listener, face: None, time: Duration::ZERO })
     }
 
+    /// Finds faces with another detector than the cascade from now on. Does nothing without a face model.
+    pub fn set_detector(&mut self, detector: Detector) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.set_detector(detector);
+        }
+    }
+
+    /// Whether the last search of a whole frame found more faces than are followed.
+    pub fn has_more_faces(&self) -> bool {
+        self.watcher.as_ref().is_some_and(Watcher::has_more_faces)
+    }
+
     /// The model that reads faces, if there is one.
     pub fn face_model(&self) -> Option<&FaceModel> {
         self.watcher.as_ref().map(Watcher::model)
@@ -151,7 +164,7 @@ impl Pipeline {
             let before = self.face.and_then(|(id, ..)| watcher.faces().iter().find(|f| f.id == id));
             let face = before.filter(|f| f.scores.is_some() && area(f) * 1.5 >= area(largest)).unwrap_or(largest);
             if let Some(scores) = face.scores {
-                self.face = Some((face.id, scores, time, face.confidence));
+                self.face = Some((face.id, scores, time, face.confidence * face.quality));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! The smoothed scores are a weighted mean of all scores so far. The weight of each falls with its age by `exp(-age /
 //! time constant)`; each counts for the time that it stands for, so that twice as many frames a second give the same
 //! curve. A weighted mean never leaves the range of its inputs. How sure the scores are plays no part, so that what was
-//! sure does not outlive what is unsure.
+//! sure does not outlive what is unsure; what is seen badly counts less.
 //!
 //! Lag: a lasting change, to whatever scores, is followed to 63 % after one time constant and to 95 % after three
 //! ([`Smoother::lag`]). The first reading after the change stands for the time since the last one before it, so with slow
@@ -22,7 +22,8 @@ pub struct Smoother {
 
 #[derive(Debug, Clone)]
 struct State {
-    means: [f64; Emotion::COUNT],
+    sums: [f64; Emotion::COUNT],
+    weight: f64,
     labels: [bool; Emotion::COUNT],
     time: Duration,
 }
@@ -40,19 +41,29 @@ impl Smoother {
 
     /// Takes in the scores at a time and gives the smoothed scores. A time before the last one counts as the last.
     pub fn add(&mut self, scores: &Scores, time: Duration) -> Scores {
+        self.add_of_quality(scores, 1.0, time)
+    }
+
+    /// As [`Smoother::add`], for scores of an input of some quality, 0 to 1, by which they count less.
+    pub fn add_of_quality(&mut self, scores: &Scores, quality: f32, time: Duration) -> Scores {
+        // not 0, or nothing would be known of a face that is always dim
+        let quality = f64::from(quality.clamp(0.02, 1.0));
         let constant = self.time_constant.as_secs_f64();
         let state = match &mut self.state {
             Some(state) if constant > 0.0 => {
                 let dt = time.saturating_sub(state.time).as_secs_f64();
                 let keep = (-dt / constant).exp();
-                for (mean, emotion) in state.means.iter_mut().zip(Emotion::ALL) {
-                    *mean = *mean * keep + f64::from(scores.of(emotion)) * (1.0 - keep);
+                let share = (1.0 - keep) * quality;
+                state.weight = state.weight * keep + share;
+                for (sum, emotion) in state.sums.iter_mut().zip(Emotion::ALL) {
+                    *sum = *sum * keep + f64::from(scores.of(emotion)) * share;
                 }
                 state.time = state.time.max(time);
                 state
             }
             state => state.insert(State {
-                means: Emotion::ALL.map(|e| f64::from(scores.of(e))),
+                sums: Emotion::ALL.map(|e| f64::from(scores.of(e)) * quality),
+                weight: quality,
                 labels: [false; Emotion::COUNT],
                 time,
             }),
@@ -63,7 +74,7 @@ impl Smoother {
         let mut pairs = [(Emotion::Angry, 0.0); Emotion::COUNT];
         let mut count = 0;
         for emotion in Emotion::ALL.into_iter().filter(|e| state.labels[e.index()]) {
-            pairs[count] = (emotion, state.means[emotion.index()].max(0.0) as f32);
+            pairs[count] = (emotion, (state.sums[emotion.index()] / state.weight).max(0.0) as f32);
             count += 1;
         }
         // the sums are a weighted mean of scores that sum to 1

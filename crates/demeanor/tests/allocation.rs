@@ -3,8 +3,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use demeanor::face::detect::{DetectSettings, Detector};
+use demeanor::face::detect::{BlazeFaceModel, Detection, Detector, HaarDetector, HaarSettings, Search};
 use demeanor::face::prepare::{FacePreparer, FaceRecipe, Scaling};
+use demeanor::face::track::Window;
 use demeanor::face::view::View;
 use demeanor::model::{Header, InputRecipe, Tensors};
 use demeanor::nn::{Layer, Network, Precision, Stream, spec};
@@ -178,8 +179,8 @@ fn noise(seed: u32, width: usize, height: usize) -> Vec<u8> {
 
 #[test]
 fn a_warm_detector_allocates_nothing() {
-    for settings in [DetectSettings::default(), DetectSettings::live()] {
-        let mut detector = Detector::frontal().unwrap();
+    for settings in [HaarSettings::default(), HaarSettings::live()] {
+        let mut detector = HaarDetector::frontal().unwrap();
         let (mut regions, mut detections) = (Vec::with_capacity(1024), Vec::with_capacity(1024));
         let area = Region { x: 100.0, y: 50.0, width: 300.0, height: 250.0 };
         for seed in 0..4 {
@@ -196,6 +197,26 @@ fn a_warm_detector_allocates_nothing() {
 }
 
 #[test]
+fn a_warm_network_that_detects_allocates_nothing() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../demeanor-models/blazeface-v1/model.safetensors");
+    let model = BlazeFaceModel::load(&std::fs::read(file).unwrap()).unwrap();
+    let mut detector = Detector::blazeface(&model);
+    let mut found = Vec::with_capacity(256);
+    // little confidence is asked for, so that noise is looked at again
+    let search = Search { min_confidence: 0.0, any_rotation: true, ..Search::default() };
+    let window = Window { area: Region { x: 100.0, y: 50.0, width: 200.0, height: 200.0 }, side: 110.0, roll: 0.5 };
+    for seed in 0..4 {
+        let pixels = noise(seed, 640, 480);
+        let frame = Frame::new(&pixels, 640, 480, PixelLayout::Rgb8).unwrap();
+        let count = allocations(|| {
+            detector.detect(&frame, &search, &mut found).unwrap();
+            detector.detect_around(&frame, &window, &search, &mut found).unwrap();
+        });
+        assert!(seed == 0 || count == 0, "{count} allocations at frame {seed}");
+    }
+}
+
+#[test]
 fn preparing_a_face_allocates_nothing() {
     let pixels = noise(1, 640, 480);
     for (scaling, size) in [(Scaling::Standardise, 48), (Scaling::Unit, 32), (Scaling::MinMax, 64)] {
@@ -205,7 +226,7 @@ fn preparing_a_face_allocates_nothing() {
         let count = allocations(|| {
             for side in [200.0, 30.0, 470.0] {
                 let region = Region { x: 5.0, y: 7.0, width: side, height: side };
-                preparer.prepare(&frame, Some(&region)).unwrap();
+                preparer.prepare(&frame, Some(&Detection::of_region(region))).unwrap();
             }
             preparer.prepare(&frame, None).unwrap();
         });

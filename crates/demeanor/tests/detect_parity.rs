@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use demeanor::face::detect::{DetectSettings, Detector};
+use demeanor::face::detect::{HaarDetector, HaarSettings};
 use demeanor::{Frame, PixelLayout, Region};
 use serde::Deserialize;
 
@@ -76,9 +76,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn compare(&mut self, detector: &mut Detector, picture: &Grey, setting: &Setting, theirs: &[[f32; 4]]) {
+    fn compare(&mut self, detector: &mut HaarDetector, picture: &Grey, setting: &Setting, theirs: &[[f32; 4]]) {
         let frame = Frame::new(&picture.pixels, picture.width, picture.height, PixelLayout::Grey8).unwrap();
-        let settings = DetectSettings {
+        let settings = HaarSettings {
             scale_factor: setting.scale,
             min_neighbours: setting.neighbours,
             min_face_px: setting.min,
@@ -114,7 +114,7 @@ impl Tally {
 fn boxes_are_those_of_opencv() {
     let goldens = goldens("goldens.json");
     assert!(goldens.pictures.len() >= 100);
-    let mut detector = Detector::frontal().unwrap();
+    let mut detector = HaarDetector::frontal().unwrap();
     let pictures: Vec<_> =
         goldens.pictures.iter().map(|golden| read_png(&folder().join("pictures").join(&golden.file))).collect();
     let mut heads = [0, 0];
@@ -177,7 +177,7 @@ fn boxes_are_those_of_opencv_on_fer_faces() {
         return;
     }
     let goldens = goldens("goldens_fer.json");
-    let mut detector = Detector::frontal().unwrap();
+    let mut detector = HaarDetector::frontal().unwrap();
     let mut tally = Tally::default();
     for (number, golden) in goldens.pictures.iter().enumerate() {
         let picture = compose_fer(number, &golden.files, data);

@@ -6,14 +6,15 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use demeanor::face::detect::{DetectSettings, Detector};
+use demeanor::face::detect::{BlazeFaceModel, Detector, HaarDetector, HaarSettings, Search};
 use demeanor::face::net::FaceModel;
 use demeanor::face::prepare::FacePreparer;
+use demeanor::face::track::Window;
 use demeanor::nn::Precision;
 use demeanor::simd::Isa;
 use demeanor::speech::net::SpeechModel;
 use demeanor::speech::prepare::SpeechPreparer;
-use demeanor::{Audio, Hz};
+use demeanor::{Audio, Hz, Region};
 use demeanor_media::picture;
 use demeanor_models::Sense;
 use serde::Serialize;
@@ -89,9 +90,27 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let picture = picture::read(PORTRAIT)?;
     let frame = picture.frame();
     let mut regions = Vec::new();
-    let mut detector = Detector::frontal()?;
-    stage("detect faces, stills", &mut || Ok(detector.detect(&frame, &DetectSettings::default(), &mut regions)?))?;
-    stage("detect faces, live", &mut || Ok(detector.detect(&frame, &DetectSettings::live(), &mut regions)?))?;
+    let mut cascade = HaarDetector::frontal()?;
+    stage("detect faces, stills, haar", &mut || Ok(cascade.detect(&frame, &HaarSettings::default(), &mut regions)?))?;
+    stage("detect faces, live, haar", &mut || Ok(cascade.detect(&frame, &HaarSettings::live(), &mut regions)?))?;
+    let mut found = Vec::new();
+    if let Some(model) = demeanor_models::detector() {
+        let mut detector = Detector::blazeface(&BlazeFaceModel::load(model.bytes)?);
+        let search = Search::default();
+        stage("detect faces, stills", &mut || {
+            detector.detect(&frame, &search, &mut found)?;
+            Ok(())
+        })?;
+        // most frames of a film are looked at where a face was
+        let window = found.first().map_or_else(
+            || Window { area: Region::whole(&frame), side: 100.0, roll: 0.0 },
+            |face| Window { area: face.region, side: face.region.width, roll: 0.0 },
+        );
+        stage("detect faces, live", &mut || {
+            detector.detect_around(&frame, &window, &search, &mut found)?;
+            Ok(())
+        })?;
+    }
     match crate::model::bytes(args.face_model.as_deref(), Sense::Face) {
         Ok(bytes) => {
             stage("load the face model", &mut || {
@@ -100,12 +119,12 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             })?;
             let mut model = FaceModel::load(&bytes)?;
             let mut preparer = FacePreparer::new(model.recipe())?;
-            let region = regions.first();
+            let face = found.first();
             stage("prepare a face", &mut || {
-                black_box(preparer.prepare(&frame, region)?);
+                black_box(preparer.prepare(&frame, face)?);
                 Ok(())
             })?;
-            let input = preparer.prepare(&frame, region)?;
+            let input = preparer.prepare(&frame, face)?;
             stage("face network", &mut || {
                 black_box(model.read(input)?);
                 Ok(())

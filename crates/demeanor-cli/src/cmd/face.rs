@@ -5,11 +5,13 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use demeanor::face::detect::{HaarSettings, Landmarks, MAX_FACES};
 use demeanor::{FaceReader, Picture, Reading, Region, Scores};
 use demeanor_media::picture::{self, EXTENSIONS, Opened};
 use serde::Serialize;
 
 use crate::claim::{Claims, OverwriteArgs};
+use crate::detector::DetectorArgs;
 use crate::draw::{Pen, in_rgb};
 use crate::estimate::scaled;
 use crate::sources::{self, FileName, Source};
@@ -20,9 +22,12 @@ use crate::write::write_whole;
 ///
 /// Prints a line per face, or with --json a JSON object per picture:
 ///
-/// {"file", "width", "height", "faces": [{"region": {"x", "y", "width", "height"}, "emotion", "score", "scores": {...}}]}
+/// {"file", "width", "height", "faces": [{"region": {"x", "y", "width", "height"}, "confidence", "landmarks": {"right_eye",
+/// "left_eye", "nose", "mouth", "right_ear", "left_ear"}, "quality", "emotion", "score", "scores": {...}}]}
 ///
-/// Sizes and regions are in pixels of the upright picture; scores go from 0 to 1 and sum to 1; "emotion" is "unsure" when
+/// Sizes and places are in pixels of the upright picture; "confidence" is how sure the detector is, 0 to 1; landmarks are [x, y],
+/// right and left are the person's own, and null where the detector knows none; "quality" (0 to 1) is less for
+/// faces that are dim, blurred or small; scores go from 0 to 1 and sum to 1; "emotion" is "unsure" when
 /// the highest score, "score", is under --min-score. Faces stand in order of size, the largest first.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -35,7 +40,8 @@ pub struct Args {
     /// Write the pictures with box, label and bars into this folder, as PNG
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
-    /// The smallest face to look for, in pixels [default: 30, in large pictures a 40th of the shorter side]
+    /// The smallest face to look for, in pixels [default: 32, with --detector haar 30; in large pictures a 40th of the shorter
+    /// side]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..))]
     min_face: Option<u32>,
     /// The lowest score of a reading; below it an expression reads as unsure
@@ -45,8 +51,10 @@ pub struct Args {
     #[arg(long, value_name = "MB", default_value_t = picture::MAX_MEMORY >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     max_memory: u64,
     /// The pictures are faces already: read them whole, without looking for faces
-    #[arg(long, conflicts_with = "min_face")]
+    #[arg(long, conflicts_with_all = ["min_face", "detector", "detector_model", "any_rotation"])]
     whole: bool,
+    #[command(flatten)]
+    detector: DetectorArgs,
     /// A model file, or the name of a built-in model [default: the newest built-in face model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -79,6 +87,10 @@ struct PictureLine<'a> {
 #[derive(Debug, Serialize)]
 struct Face {
     region: Region,
+    /// Of the detector; null where the picture was read whole.
+    confidence: Option<f32>,
+    landmarks: Option<Landmarks>,
+    quality: f32,
     emotion: Reading,
     score: f32,
     scores: Scores,
@@ -100,7 +112,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let coloured = terminal::coloured();
     search.each(|source| {
         let name = source.shown();
-        let found = read(source, args.max_memory << 20).and_then(|p| reader.read(&p.picture).map(|faces| (p, faces)));
+        let found =
+            read(source, args.max_memory << 20).and_then(|p| reader.read(&name, &p.picture).map(|faces| (p, faces)));
         let (Opened { picture, reduced }, mut faces) = match found {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
@@ -109,6 +122,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         let shown = |faces: &mut [Face], scale: f32| {
             for face in faces {
                 face.region = scaled(&face.region, scale);
+                face.landmarks = face.landmarks.map(|all| all.map(|[x, y]| [x * scale, y * scale]));
             }
         };
         if reduced > 1 {
@@ -165,25 +179,27 @@ struct Reader {
 
 impl Reader {
     fn new(args: &Args) -> anyhow::Result<Self> {
-        let reader = FaceReader::new(crate::model::face(args.model.as_deref())?)?;
-        let faces = match args.min_face {
-            Some(pixels) => reader.with_min_face(pixels),
-            None => reader,
-        };
+        let mut faces = FaceReader::new(crate::model::face(args.model.as_deref())?)?;
+        if !args.whole {
+            faces = faces.with_detector(args.detector.detector(HaarSettings::default())?);
+        }
+        faces = faces.with_any_rotation(args.detector.any_rotation);
+        if let Some(pixels) = args.min_face {
+            faces = faces.with_min_face(pixels);
+        }
         Ok(Reader { faces, whole: args.whole, min_score: args.min_score })
     }
 
     /// The faces of a picture, the largest first.
-    fn read(&mut self, picture: &Picture) -> anyhow::Result<Vec<Face>> {
+    fn read(&mut self, name: &str, picture: &Picture) -> anyhow::Result<Vec<Face>> {
         let frame = picture.frame();
-        let found = if self.whole {
-            vec![demeanor::Face { region: Region::whole(&frame), scores: self.faces.read_whole(&frame)? }]
-        } else {
-            self.faces.read(&frame)?
-        };
-        let face = |demeanor::Face { region, scores }| {
+        let found = if self.whole { vec![self.faces.read_whole(&frame)?] } else { self.faces.read(&frame)? };
+        if !self.whole && self.faces.has_more_faces() {
+            terminal::warn(format_args!("{name}: more than {MAX_FACES} faces; only the surest {MAX_FACES} are read"));
+        }
+        let face = |demeanor::Face { region, confidence, landmarks, quality, scores }| {
             let (emotion, (_, score)) = (scores.reading(self.min_score), scores.top());
-            Face { region, emotion, score, scores }
+            Face { region, confidence, landmarks, quality, emotion, score, scores }
         };
         Ok(found.into_iter().map(face).collect())
     }

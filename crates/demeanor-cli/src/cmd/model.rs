@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
+use demeanor::face::detect::BlazeFaceModel;
 use demeanor::face::view::View;
 use demeanor::model::{Header, InputRecipe, Tensors};
 use demeanor_models::BuiltIn;
@@ -79,6 +80,19 @@ fn list(json: bool) -> anyhow::Result<Outcome> {
             )?;
         }
     }
+    if let Some(model) = demeanor_models::detector() {
+        let header = BlazeFaceModel::load(model.bytes)?.header().clone();
+        if json {
+            let line = json!({
+                "name": model.name, "sense": "face detector", "bytes": model.bytes.len(), "labels": [],
+                "licence": header.licence, "accuracy": null,
+            });
+            writeln!(out, "{line}")?;
+        } else {
+            let (name, size) = (model.name, model.bytes.len() as f64 / 1e6);
+            writeln!(out, "{name:<16} finds   {size:>5.1} MB  faces                         {}", header.licence)?;
+        }
+    }
     out.flush()?;
     if demeanor_models::all().is_empty() {
         terminal::note("no model is built in; build with --features face or --features speech");
@@ -97,6 +111,9 @@ fn read(path: &Path) -> anyhow::Result<(Header, Tensors, usize)> {
 }
 
 fn show(path: &Path, json: bool) -> anyhow::Result<Outcome> {
+    if let Ok(model) = BlazeFaceModel::load(&named_bytes(path)?) {
+        return show_detector(&model, json);
+    }
     let (header, tensors, bytes) = read(path)?;
     let mut out = terminal::out();
     if json {
@@ -149,6 +166,29 @@ fn show(path: &Path, json: bool) -> anyhow::Result<Outcome> {
     Ok(Outcome::Read)
 }
 
+/// What a model that finds faces is.
+fn show_detector(model: &BlazeFaceModel, json: bool) -> anyhow::Result<Outcome> {
+    let mut out = terminal::out();
+    let header = model.header();
+    if json {
+        serde_json::to_writer(&mut out, header)?;
+        writeln!(out)?;
+        out.flush()?;
+        return Ok(Outcome::Read);
+    }
+    writeln!(out, "name         {}", header.name)?;
+    writeln!(out, "format       {}", header.format)?;
+    writeln!(out, "finds        faces, in pictures of {size} x {size} and larger", size = header.layout.size)?;
+    writeln!(out, "licence      {}", header.licence)?;
+    writeln!(out, "source       {}", header.source)?;
+    writeln!(out, "sha256       {}", header.sha256)?;
+    if let Some(built_in) = demeanor_models::detector().filter(|built_in| built_in.name == header.name) {
+        writeln!(out, "\n{}\n\n{}", built_in.card.trim_end(), built_in.notice.trim_end())?;
+    }
+    out.flush()?;
+    Ok(Outcome::Read)
+}
+
 /// The views of a face in words; nothing where there is the face as it is alone.
 fn views(views: &[View]) -> String {
     if View::are_only(views) {
@@ -166,14 +206,18 @@ fn views(views: &[View]) -> String {
 fn verify(mut models: Vec<PathBuf>) -> anyhow::Result<Outcome> {
     if models.is_empty() {
         models = demeanor_models::all().iter().map(|m| PathBuf::from(m.name)).collect();
+        models.extend(demeanor_models::detector().map(|m| PathBuf::from(m.name)));
     }
     let mut outcome = Outcome::Read;
     let mut out = terminal::out();
     for path in models {
-        match read(&path) {
-            Ok((header, _, _)) => {
-                writeln!(out, "{}: whole, {}, sha256 {}", path.display(), header.name, header.sha256)?
-            }
+        let detector = named_bytes(&path).ok().and_then(|bytes| BlazeFaceModel::load(&bytes).ok());
+        let whole = match &detector {
+            Some(model) => Ok((model.header().name.clone(), model.header().sha256.clone())),
+            None => read(&path).map(|(header, ..)| (header.name, header.sha256)),
+        };
+        match whole {
+            Ok((name, sha256)) => writeln!(out, "{}: whole, {name}, sha256 {sha256}", path.display())?,
             Err(error) => {
                 out.flush()?;
                 terminal::problem(terminal::whole(&error));

@@ -13,6 +13,7 @@ use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
 
 use crate::annotate::Annotator;
 use crate::claim::{Claims, OverwriteArgs};
+use crate::detector::Name;
 use crate::estimate::{self, Line, fresh_voice, scaled};
 use crate::interrupt;
 use crate::latency::{Latency, ms};
@@ -26,8 +27,8 @@ use crate::timeline::{Timeline, Who, clock, csv, eaf, plot, textgrid, vtt};
 /// Any file or URL that the ffmpeg program reads, which must be installed; - is stdin. Without an option that writes to
 /// stdout a summary is printed: for each face, the voice, and both together, the share of time per emotion and the number
 /// of changes. An option given FILE writes there; without FILE, or with -, to stdout. Ctrl-C ends the reading early and
-/// completes all files. JSON: a line per frame, {"time_s", "frame", "faces": [{"id", "region", "confidence", "emotion",
-/// "score", "scores"}], "voice": {"speaking", "level_db", "emotion", "score", "scores"}, "fused": {"emotion", "score",
+/// completes all files. JSON: a line per frame, {"time_s", "frame", "faces": [{"id", "region", "confidence", "landmarks",
+/// "quality", "emotion", "score", "scores"}], "voice": {"speaking", "level_db", "emotion", "score", "scores"}, "fused": {"emotion", "score",
 /// "scores", "face_weight", "speech_weight"}}.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -157,7 +158,12 @@ pub fn run(args: Args) -> Result<Outcome> {
         bail!("--annotate reads the film's sound a second time, which stdin cannot give; name a file");
     }
     interrupt::listen();
-    let pipeline = args.senses.pipeline(true, true)?;
+    let mut senses = args.senses.clone();
+    if senses.detector.name() == Name::Blazeface {
+        // nobody waits for a frame of a film: small faces, as in a meeting's gallery, are worth the time
+        senses.min_face.get_or_insert(32);
+    }
+    let pipeline = senses.pipeline(true, true)?;
     let mut outputs = Outputs::create(&args)?;
     let mut reading = Reading::new(pipeline, &args);
     outputs.header(&reading);
@@ -306,7 +312,9 @@ pub fn run(args: Args) -> Result<Outcome> {
         reading.stats(read_for);
     }
     if !reading.found {
-        note(format_args!("no face and no voice was found in {shown}"));
+        note(format_args!(
+            "no face and no voice was found in {shown}; --min-face finds smaller faces, --any-rotation heads on their side"
+        ));
     }
     Ok(match (failed, reading.found) {
         (true, _) => Outcome::Failed,
@@ -435,6 +443,7 @@ struct Reading {
     utterances: u32,
     found: bool,
     ids: u32,
+    more_faces: bool,
     finding: Latency,
     reading: Latency,
     hearing: Latency,
@@ -465,6 +474,7 @@ impl Reading {
             utterances: 0,
             found: false,
             ids: 0,
+            more_faces: false,
             finding: Latency::default(),
             reading: Latency::default(),
             hearing: Latency::default(),
@@ -508,6 +518,7 @@ impl Reading {
         })?;
         self.finding.add(found - start);
         self.reading.add(read - found);
+        self.more_faces |= self.pipeline.has_more_faces();
         let estimate = self.pipeline.estimate();
         self.found |= estimate.faces.iter().any(|f| f.scores.is_some());
         self.ids = estimate.faces.iter().map(|f| f.id).fold(self.ids, u32::max);
@@ -523,6 +534,7 @@ impl Reading {
                 time,
                 face: None,
                 region: None,
+                landmarks: None,
                 voice: voice.as_ref(),
                 fused: fused.as_ref(),
                 min_score: self.min_score,
@@ -532,6 +544,7 @@ impl Reading {
                 for face in estimate.faces {
                     row.face = Some(face);
                     row.region = Some(scaled(&face.region, self.scale));
+                    row.landmarks = face.landmarks.map(|all| all.map(|[x, y]| [x * self.scale, y * self.scale]));
                     csv::row(w, &row, labels.0, labels.1, labels.2)?;
                 }
                 if estimate.faces.is_empty() { csv::row(w, &row, labels.0, labels.1, labels.2) } else { Ok(()) }
@@ -617,6 +630,9 @@ impl Reading {
             self.sound_line(self.timeline.end(), outputs)?;
         }
         self.timeline.finish();
+        if self.more_faces {
+            terminal::warn("there were more faces at once than are followed; only some of them were read");
+        }
         if self.bad_samples > 0 {
             terminal::warn(format_args!("{} samples of the sound are no numbers; taken for silence", self.bad_samples));
         }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use demeanor::face::detect::Landmarks;
 use demeanor::face::watch::FaceEstimate;
 use demeanor::{Emotion, Region, Scores};
 
@@ -11,7 +12,8 @@ use demeanor::{Emotion, Region, Scores};
 /// `frame` counts from 1; `face_id` is 0 in the row of a frame without a face; `timestamp` is in seconds from the start of
 /// the film; `confidence` says how reliably the face is found, 0 to 1; `success` is 1 where a face was read. Then the
 /// face's scores by emotion, its `emotion` ("unsure" below the threshold), and its box in pixels of the film. With a voice
-/// its scores as `voice_...`, and the fused ones as `fused_...`.
+/// its scores as `voice_...`, and the fused ones as `fused_...`. At the end the landmarks in pixels of the film, as
+/// `right_eye_x` and so on; right and left are the person's own; empty where the detector knows none.
 pub fn header(out: &mut dyn Write, face: &[Emotion], voice: &[Emotion], fused: &[Emotion]) -> io::Result<()> {
     write!(out, "frame,face_id,timestamp,confidence,success")?;
     for emotion in face {
@@ -26,8 +28,14 @@ pub fn header(out: &mut dyn Write, face: &[Emotion], voice: &[Emotion], fused: &
             }
         }
     }
+    for name in LANDMARKS {
+        write!(out, ",{name}_x,{name}_y")?;
+    }
     writeln!(out)
 }
+
+/// The landmarks in the order of their columns.
+const LANDMARKS: [&str; 6] = ["right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear"];
 
 /// What stands in one row.
 pub struct Row<'a> {
@@ -35,6 +43,7 @@ pub struct Row<'a> {
     pub time: Duration,
     pub face: Option<&'a FaceEstimate>,
     pub region: Option<Region>,
+    pub landmarks: Option<Landmarks>,
     pub voice: Option<&'a Scores>,
     pub fused: Option<&'a Scores>,
     pub min_score: f32,
@@ -76,6 +85,14 @@ pub fn row(
             write_scores(out, scores, labels)?;
         }
     }
+    match row.landmarks {
+        Some(Landmarks { right_eye, left_eye, nose, mouth, right_ear, left_ear }) => {
+            for [x, y] in [right_eye, left_eye, nose, mouth, right_ear, left_ear] {
+                write!(out, ",{x:.1},{y:.1}")?;
+            }
+        }
+        None => write!(out, "{}", ",".repeat(2 * LANDMARKS.len()))?,
+    }
     writeln!(out)
 }
 
@@ -101,6 +118,8 @@ mod tests {
             region: Region { x: 1.0, y: 2.0, width: 30.0, height: 30.0 },
             is_seen: true,
             confidence: 0.5,
+            landmarks: None,
+            quality: 1.0,
             scores: Some(certain(Emotion::Happy)),
             raw: None,
             read_at: Duration::ZERO,
@@ -113,7 +132,16 @@ mod tests {
             let mut text = Vec::new();
             let labels: &[Emotion] = if with_voice { &Emotion::RAVDESS } else { &[] };
             header(&mut text, &Emotion::FER, labels, labels).expect("a buffer");
-            let r = Row { frame: 7, time: ms(1234), face, region, voice: Some(&voice), fused: None, min_score: 0.4 };
+            let r = Row {
+                frame: 7,
+                time: ms(1234),
+                face,
+                region,
+                landmarks: None,
+                voice: Some(&voice),
+                fused: None,
+                min_score: 0.4,
+            };
             row(&mut text, &r, &Emotion::FER, labels, labels).expect("a buffer");
             let text = String::from_utf8(text).expect("text");
             let lines: Vec<_> = text.lines().collect();

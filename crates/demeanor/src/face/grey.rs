@@ -24,6 +24,20 @@ pub fn row(frame: &Frame<'_>, y: usize, from: usize, out: &mut [u8]) {
     }
 }
 
+/// Grey values of points at even steps over row `y` of a frame, as many as `out` holds. `y` must be less than the frame's height.
+pub(crate) fn points(frame: &Frame<'_>, y: usize, out: &mut [u8]) {
+    let (row, count) = (frame.row(y), out.len());
+    let bytes = frame.layout().bytes();
+    for (i, out) in out.iter_mut().enumerate() {
+        let pixel = &row[(2 * i + 1) * frame.width() / (2 * count) * bytes..];
+        *out = match frame.layout() {
+            PixelLayout::Grey8 => pixel[0],
+            PixelLayout::Rgb8 | PixelLayout::Rgba8 => luma(pixel[0], pixel[1], pixel[2]),
+            PixelLayout::Bgr8 => luma(pixel[2], pixel[1], pixel[0]),
+        };
+    }
+}
+
 /// Luma (0 to 255) of one pixel, rounded to the nearest.
 #[inline]
 pub fn luma(r: u8, g: u8, b: u8) -> u8 {

@@ -2,6 +2,7 @@
 
 pub mod detect;
 pub mod grey;
+mod sample;
 pub mod track;
 
 pub mod prepare;

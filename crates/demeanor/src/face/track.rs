@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::face::detect::Landmarks;
 use crate::input::{Frame, PixelLayout, Region};
 
 /// Side of the small picture that a [`Mark`] is made of.
@@ -34,6 +35,12 @@ const AGAIN: f32 = 0.75;
 /// Time constant of [`Track::confidence`].
 const CONFIDENCE: Duration = Duration::from_millis(500);
 
+/// Within this time a face does not come to look like another.
+const SUDDEN: Duration = Duration::from_millis(120);
+
+/// Marks of less [likeness](Mark::likeness) than this, one frame after the other, are of two faces.
+const STRANGER: f32 = 0.2;
+
 /// How the tracker works.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -53,6 +60,20 @@ pub struct TrackSettings {
     pub give_up_after: Duration,
     /// How many faces are followed at most; the largest come first.
     pub max_faces: usize,
+}
+
+impl TrackSettings {
+    /// For a detector that seldom takes anything else for a face and seldom misses one: faces are reported sooner, and many
+    /// are followed.
+    pub fn sure() -> Self {
+        TrackSettings {
+            search_every: 6,
+            search_within: Duration::from_millis(250),
+            confirm: 3,
+            max_faces: 64,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for TrackSettings {
@@ -133,6 +154,21 @@ pub struct Sighting {
     pub region: Region,
     /// What it looks like there, if known.
     pub mark: Option<Mark>,
+    /// How sure the detector is, 0 to 1.
+    pub confidence: f32,
+    /// Eyes, nose, mouth and ears, if known.
+    pub landmarks: Option<Landmarks>,
+}
+
+/// Where to look for a known face.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// Where it may be, inside of the frame.
+    pub area: Region,
+    /// How wide the face is, in pixels.
+    pub side: f32,
+    /// By how much the head was tilted, in radians.
+    pub roll: f32,
 }
 
 /// A face that is followed.
@@ -142,6 +178,11 @@ pub struct Track {
     region: Region,
     velocity: [f32; 2],
     mark: Option<Mark>,
+    /// What it looked like when it was last seen, before any blending.
+    latest: Option<Mark>,
+    /// The last score of the detector, and the landmarks in parts of the region.
+    score: f32,
+    landmarks: Option<Landmarks>,
     first: Duration,
     seen: Duration,
     visible: bool,
@@ -183,6 +224,17 @@ impl Track {
         self.seen
     }
 
+    /// How sure the detector was when it last found the face, 0 to 1.
+    pub fn score(&self) -> f32 {
+        self.score
+    }
+
+    /// Eyes, nose, mouth and ears, smoothed as the region is; none where the detector gives none.
+    pub fn landmarks(&self) -> Option<Landmarks> {
+        let Region { x, y, width, height } = self.region;
+        self.landmarks.map(|parts| parts.map(|[u, v]| [x + u * width, y + v * height]))
+    }
+
     /// How reliably the face is found, 0 to 1: the share of looks that found it, over about the last half second.
     pub fn confidence(&self) -> f32 {
         self.confidence
@@ -211,6 +263,13 @@ impl Track {
         if distance > reach || growth > 0.45 + 0.2 * unseen.min(1.0) {
             return None;
         }
+        // another face in the same place from one frame to the next: the picture was cut there
+        if unseen <= SUDDEN.as_secs_f32()
+            && let (Some(mine), Some(latest), Some(other)) = (&self.mark, &self.latest, &sighting.mark)
+            && mine.likeness(other).max(latest.likeness(other)) < STRANGER
+        {
+            return None;
+        }
         let unlike = match (&self.mark, &sighting.mark) {
             (Some(mine), Some(other)) => 1.0 - mine.likeness(other),
             _ => 0.0,
@@ -225,8 +284,13 @@ impl Track {
         if self.confirmed && dt > AWAY.as_secs_f32() {
             self.confidence = self.confidence.max(AGAIN);
         }
+        let follow = if dt > 0.0 { 1.0 - (-dt / POSITION.as_secs_f32()).exp() } else { 1.0 };
+        self.score = sighting.confidence;
+        if let Some(found) = sighting.landmarks {
+            let found = parts_of(&found, &region);
+            self.landmarks = Some(self.landmarks.map_or(found, |mine| blend(&mine, &found, follow)));
+        }
         if dt > 0.0 {
-            let follow = 1.0 - (-dt / POSITION.as_secs_f32()).exp();
             let [dx, dy] = [
                 (region.x + region.width / 2.0) - (expected.x + expected.width / 2.0),
                 (region.y + region.height / 2.0) - (expected.y + expected.height / 2.0),
@@ -248,6 +312,7 @@ impl Track {
             (mine @ None, new) => *mine = *new,
             _ => {}
         }
+        self.latest = sighting.mark.or(self.latest);
         self.seen = time;
         self.visible = true;
         self.hits = self.hits.saturating_add(1);
@@ -307,9 +372,9 @@ impl Tracker {
         if due { Look::Everywhere } else { Look::Around }
     }
 
-    /// Writes the windows to search when the answer was [`Look::Around`]: for each known face a window, inside a frame of
-    /// `width` x `height` pixels, and how wide the face in it is.
-    pub fn windows(&self, time: Duration, width: usize, height: usize, windows: &mut Vec<(Region, f32)>) {
+    /// Writes the windows to search when the answer was [`Look::Around`]: one for each known face, inside a frame of
+    /// `width` x `height` pixels.
+    pub fn windows(&self, time: Duration, width: usize, height: usize, windows: &mut Vec<Window>) {
         windows.clear();
         let (width, height) = (width as f32, height as f32);
         for track in &self.tracks {
@@ -321,8 +386,9 @@ impl Tracker {
             let right = (expected.x + expected.width + spare).min(width).ceil();
             let bottom = (expected.y + expected.height + spare).min(height).ceil();
             if right - left >= 8.0 && bottom - top >= 8.0 {
-                let region = Region { x: left, y: top, width: right - left, height: bottom - top };
-                windows.push((region, expected.width));
+                let area = Region { x: left, y: top, width: right - left, height: bottom - top };
+                let roll = track.landmarks.map_or(0.0, |landmarks| landmarks.roll());
+                windows.push(Window { area, side: expected.width, roll });
             }
         }
     }
@@ -402,6 +468,9 @@ impl Tracker {
                     region: sighting.region,
                     velocity: [0.0; 2],
                     mark: sighting.mark,
+                    latest: sighting.mark,
+                    score: sighting.confidence,
+                    landmarks: sighting.landmarks.map(|found| parts_of(&found, &sighting.region)),
                     first: time,
                     seen: time,
                     visible: true,
@@ -450,6 +519,24 @@ impl Tracker {
     }
 }
 
+/// Landmarks in parts of a region.
+fn parts_of(landmarks: &Landmarks, region: &Region) -> Landmarks {
+    landmarks.map(|[x, y]| [(x - region.x) / region.width, (y - region.y) / region.height])
+}
+
+/// Landmarks between two: `share` of the second.
+fn blend(one: &Landmarks, other: &Landmarks, share: f32) -> Landmarks {
+    let between = |a: [f32; 2], b: [f32; 2]| [0, 1].map(|axis| a[axis] + (b[axis] - a[axis]) * share);
+    Landmarks {
+        right_eye: between(one.right_eye, other.right_eye),
+        left_eye: between(one.left_eye, other.left_eye),
+        nose: between(one.nose, other.nose),
+        mouth: between(one.mouth, other.mouth),
+        right_ear: between(one.right_ear, other.right_ear),
+        left_ear: between(one.left_ear, other.left_ear),
+    }
+}
+
 /// Whether two regions of one frame are the same face found twice: much overlap, or one inside the other.
 fn is_same(a: &Region, b: &Region) -> bool {
     if a.iou(b) > 0.4 {
@@ -469,7 +556,7 @@ mod tests {
     const FRAME: Duration = Duration::from_nanos(33_333_333);
 
     fn face(x: f32, y: f32, side: f32) -> Sighting {
-        Sighting { region: Region { x, y, width: side, height: side }, mark: None }
+        Sighting { region: Region { x, y, width: side, height: side }, mark: None, confidence: 1.0, landmarks: None }
     }
 
     fn tracker() -> Tracker {
@@ -681,7 +768,7 @@ mod tests {
         let mut windows = Vec::new();
         t.windows(FRAME * 5, 640, 480, &mut windows);
         assert_eq!(windows.len(), 2);
-        for (w, side) in windows {
+        for Window { area: w, side, .. } in windows {
             assert!(w.x >= 0.0 && w.y >= 0.0 && w.x + w.width <= 640.0 && w.y + w.height <= 480.0, "{w:?}");
             assert!(w.width >= side * 0.9);
         }

@@ -13,6 +13,7 @@ mod bf16;
 pub mod block;
 pub(crate) mod conv;
 pub(crate) mod dense;
+pub(crate) mod depthwise;
 mod isa;
 pub mod matmul;
 pub(crate) mod scan;

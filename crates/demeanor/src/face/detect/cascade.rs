@@ -377,14 +377,14 @@ mod tests {
 
     #[test]
     fn the_embedded_cascade() {
-        let cascade = Cascade::from_bytes(super::super::FRONTAL).unwrap();
+        let cascade = Cascade::from_bytes(super::super::haar::FRONTAL).unwrap();
         assert_eq!((cascade.window(), cascade.stages()), ((24, 24), 25));
         assert_eq!(cascade.stages.iter().map(|s| s.stumps.len()).sum::<usize>(), 2913);
     }
 
     #[test]
     fn truncated_or_altered_files_are_refused() {
-        let file = super::super::FRONTAL;
+        let file = super::super::haar::FRONTAL;
         for len in (0..200).chain((200..file.len()).step_by(997)) {
             assert_eq!(kind_of(&file[..len]), ErrorKind::Cascade, "{len} bytes");
         }
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn what_a_sealed_file_says_is_checked() {
-        let body = &super::super::FRONTAL[..super::super::FRONTAL.len() - SEAL];
+        let body = &super::super::haar::FRONTAL[..super::super::haar::FRONTAL.len() - SEAL];
         assert!(Cascade::from_bytes(&Cascade::seal(body)).is_ok());
         for len in (0..body.len()).step_by(211) {
             assert_eq!(kind_of(&Cascade::seal(&body[..len])), ErrorKind::Cascade, "{len} bytes");

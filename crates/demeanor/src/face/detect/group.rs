@@ -1,6 +1,6 @@
 //! Many overlapping candidates to one region each, as OpenCV's `groupRectangles` does it.
 
-use super::Detection;
+use super::haar::Agreement;
 use crate::input::Region;
 
 /// By how much the sides of candidates of one group may differ, as a part of their size.
@@ -65,9 +65,9 @@ impl Grouper {
 
     /// Adds to `found` one detection for each group of more than `min_neighbours` candidates, or every candidate when
     /// that is 0; the ones with most neighbours first. Brings the candidates into another order.
-    pub fn group(&mut self, candidates: &mut [Candidate], min_neighbours: u32, found: &mut Vec<Detection>) {
+    pub fn group(&mut self, candidates: &mut [Candidate], min_neighbours: u32, found: &mut Vec<Agreement>) {
         if min_neighbours == 0 {
-            found.extend(candidates.iter().map(|c| Detection { region: c.region(), neighbours: 1 }));
+            found.extend(candidates.iter().map(|c| Agreement { region: c.region(), neighbours: 1 }));
             return;
         }
         self.join(candidates);
@@ -76,7 +76,7 @@ impl Grouper {
         for (i, group) in self.groups.iter().enumerate() {
             let others = self.groups.iter().enumerate().filter(|&(j, _)| j != i).map(|(_, other)| other);
             if !others.into_iter().any(|other| group.is_part_of(other)) {
-                found.push(Detection { region: group.mean.region(), neighbours: group.count });
+                found.push(Agreement { region: group.mean.region(), neighbours: group.count });
             }
         }
         found.sort_unstable_by_key(|d| {

@@ -4,7 +4,7 @@
 //! little memory and stays in the cache.
 
 use super::cascade::Layout;
-use super::scan::SPARE;
+use crate::simd::scan::{self, SPARE};
 
 /// How many rows of sums are held at once, more than any window is high.
 const ROWS: usize = 96;
@@ -109,8 +109,8 @@ impl Level {
     }
 
     /// The integral images of values and of squared values.
-    pub fn sums(&self) -> super::scan::Sums<'_> {
-        super::scan::Sums { values: &self.values, squares: &self.squares }
+    pub fn sums(&self) -> scan::Sums<'_> {
+        scan::Sums { values: &self.values, squares: &self.squares }
     }
 
     /// Makes row `y` of the smaller picture.
