@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use demeanor::face::net::FaceModel;
-use demeanor::face::read::FaceReader;
+use demeanor::face::prepare::{FaceInput, FacePreparer};
 use demeanor::model::{self, Header, InputRecipe};
 use demeanor::nn::Precision;
 use demeanor::speech::net::SpeechModel;
@@ -16,11 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::speech::{Noise, add_noise, first};
 use crate::data::Split;
-use crate::data::faces::FaceSet;
-use crate::data::speech::{RATE, Sex, SpeechSet};
-use crate::data::splits::{Protocol, RUNS};
+use crate::data::faces::{FER_PLUS, FaceSet, Votes};
+use crate::data::speech::{RATE, RavdessName, Sex, SpeechSet};
+use crate::data::splits::{Fold, Protocol};
 use crate::data::stream;
-use crate::metrics::{Confusion, Metrics, RunMetrics};
+use crate::metrics::{Metrics, RunMetrics};
+use crate::predictions::{self, Prediction, Predictions};
+use crate::robust::SpeechEdit;
+use crate::seen::Overlap;
 
 /// What a face model is worth on a split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,20 @@ pub struct FaceReport {
     /// Pictures labelled with an emotion that the model does not have; they are not counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: usize,
+    /// Whether the model was trained on some of the pictures.
+    #[serde(default)]
+    pub training_files: Overlap,
+    /// Without the pictures that it was trained on, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Metrics>,
+}
+
+/// The metrics of what was not trained on, where something was.
+fn unseen(found: &Predictions, overlap: Overlap) -> Result<Option<Metrics>> {
+    if overlap.seen == 0 {
+        return Ok(None);
+    }
+    Ok(Some(found.confusion_of(|row| row.attribute(predictions::SEEN) != Some("yes"))?.metrics()))
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -75,11 +92,35 @@ pub struct Voted {
 /// Those of loading the model and of preparing and reading a picture; [`ErrorKind::Data`] for a place that the set does
 /// not have.
 pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &[usize]) -> Result<Vec<Scores>> {
+    read_faces(model, precision, set, indices, FaceModel::read)
+}
+
+/// The logits of pictures, before prior and temperature, one row for each of `indices`; else as [`face_scores`].
+///
+/// # Errors
+/// As [`face_scores`].
+pub(crate) fn face_logits(
+    model: &[u8],
+    precision: Precision,
+    set: &FaceSet,
+    indices: &[usize],
+) -> Result<Vec<Vec<f32>>> {
+    read_faces(model, precision, set, indices, |model, input| model.logits(input).map(<[f32]>::to_vec))
+}
+
+fn read_faces<T: Send>(
+    model: &[u8],
+    precision: Precision,
+    set: &FaceSet,
+    indices: &[usize],
+    read: impl Fn(&mut FaceModel, &FaceInput) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     let piece = indices.len().div_ceil(rayon::current_num_threads()).max(1);
     let parts = indices
         .par_chunks(piece)
         .map(|part| {
-            let mut reader = FaceReader::new(FaceModel::load_as(model, precision)?)?;
+            let mut model = FaceModel::load_as(model, precision)?;
+            let mut preparer = FacePreparer::new(model.recipe())?;
             part.iter()
                 .map(|&i| {
                     let picture = set.pictures.get(i).ok_or_else(|| {
@@ -88,29 +129,30 @@ pub fn face_scores(model: &[u8], precision: Precision, set: &FaceSet, indices: &
                             format!("there is no picture {i} in a set of {}", set.pictures.len()),
                         )
                     })?;
-                    reader.read_whole(&picture.pixels.picture()?.frame()).map(|face| face.scores)
+                    read(&mut model, preparer.prepare(&picture.pixels.picture()?.frame(), None)?)
                 })
-                .collect::<Result<Vec<Scores>>>()
+                .collect::<Result<Vec<T>>>()
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(parts.into_iter().flatten().collect())
 }
 
-/// Evaluates a face model on a split. For the clean figures, [`FaceSet::mark_twins`] first and say so by `twins_marked`.
+/// Reads the pictures of a split that are labelled with an emotion of the model. [`FaceSet::mark_twins`] first where
+/// `twins_marked` says so: each prediction then tells whether training has a near-duplicate.
 ///
 /// # Errors
 /// As [`face_scores`]; [`ErrorKind::Data`] when the split holds no picture with a label of the model.
-pub fn faces(
+pub fn face_predictions(
     model: &[u8],
     precision: Precision,
     set: &FaceSet,
     split: Split,
     twins_marked: bool,
-) -> Result<FaceReport> {
+) -> Result<Predictions> {
     let header = FaceModel::load(model)?.header().clone();
     let all = set.indices(split);
-    let indices: Vec<usize> =
-        all.iter().copied().filter(|&i| header.labels.contains(&set.pictures[i].emotion)).collect();
+    let (indices, others): (Vec<usize>, Vec<usize>) =
+        all.iter().partition(|&&i| header.labels.contains(&set.pictures[i].emotion));
     if indices.is_empty() {
         return Err(Error::new(
             ErrorKind::Data,
@@ -119,28 +161,92 @@ pub fn faces(
     }
     let scores = face_scores(model, precision, set, &indices)?;
     let clean = set.clean_indices(split);
-    let (mut whole, mut part) = (Confusion::new(&header.labels), Confusion::new(&header.labels));
-    let mut voted = Voted { samples: 0, accuracy: 0.0 };
-    for (&i, scores) in indices.iter().zip(&scores) {
+    let row = |(&i, scores): (&usize, Scores)| {
         let picture = &set.pictures[i];
-        whole.add_scores(picture.emotion, scores)?;
-        if clean.binary_search(&i).is_ok() {
-            part.add_scores(picture.emotion, scores)?;
+        let mut attributes = BTreeMap::new();
+        if twins_marked {
+            let near = if clean.binary_search(&i).is_ok() { "no" } else { "yes" };
+            attributes.insert(predictions::NEAR_DUPLICATE.to_owned(), near.to_owned());
         }
-        if let Some(emotion) = picture.voted().filter(|e| header.labels.contains(e)) {
-            voted.samples += 1;
-            voted.accuracy += f64::from(u8::from(scores.top().0 == emotion));
+        if let Some(emotion) = picture.voted() {
+            attributes.insert(predictions::VOTED.to_owned(), emotion.name().to_owned());
         }
-    }
-    voted.accuracy /= voted.samples.max(1) as f64;
-    Ok(FaceReport {
-        clean: twins_marked.then(|| CleanReport { model: header.name.clone(), split, metrics: part.metrics() }),
-        voted: (voted.samples > 0).then_some(voted),
-        left_out: all.len() - indices.len(),
-        model: header.name,
-        split,
-        metrics: whole.metrics(),
+        Prediction {
+            path: picture.name.clone(),
+            run: 0,
+            label: picture.emotion,
+            scores,
+            hash: picture.hash(),
+            attributes,
+            votes: picture.votes.as_ref().map(vote_shares),
+        }
+    };
+    Ok(Predictions {
+        rows: indices.iter().zip(scores).map(row).collect(),
+        left_out: counted(others.iter().map(|&i| set.pictures[i].emotion)),
+        labels: header.labels,
     })
+}
+
+/// The part of all votes (those for no emotion and for no face too) that each emotion has.
+fn vote_shares(votes: &Votes) -> [f32; Emotion::COUNT] {
+    let total: f32 = votes.iter().map(|&v| f32::from(v)).sum();
+    let mut shares = [0.0; Emotion::COUNT];
+    for (emotion, &votes) in FER_PLUS.iter().zip(votes) {
+        shares[emotion.index()] = f32::from(votes) / total.max(1.0);
+    }
+    shares
+}
+
+fn counted(emotions: impl Iterator<Item = Emotion>) -> BTreeMap<Emotion, usize> {
+    let mut counts = BTreeMap::new();
+    emotions.for_each(|emotion| *counts.entry(emotion).or_default() += 1);
+    counts
+}
+
+impl FaceReport {
+    /// The report of a model's predictions for a split.
+    ///
+    /// # Errors
+    /// As [`Predictions::confusion`].
+    pub fn of(model: &str, split: Split, found: &Predictions, overlap: Overlap) -> Result<Self> {
+        let marked = found.rows.iter().any(|row| row.attributes.contains_key(predictions::NEAR_DUPLICATE));
+        let clean = found.confusion_of(|row| row.attribute(predictions::NEAR_DUPLICATE) == Some("no"))?;
+        let mut voted = Voted { samples: 0, accuracy: 0.0 };
+        for row in &found.rows {
+            let majority = row.attribute(predictions::VOTED).and_then(|word| word.parse().ok());
+            if let Some(emotion) = majority.filter(|e| found.labels.contains(e)) {
+                voted.samples += 1;
+                voted.accuracy += f64::from(u8::from(row.predicted() == emotion));
+            }
+        }
+        voted.accuracy /= voted.samples.max(1) as f64;
+        Ok(FaceReport {
+            clean: marked.then(|| CleanReport { model: model.to_owned(), split, metrics: clean.metrics() }),
+            voted: (voted.samples > 0).then_some(voted),
+            left_out: found.left_out(),
+            model: model.to_owned(),
+            split,
+            metrics: found.confusion()?.metrics(),
+            training_files: overlap,
+            unseen: unseen(found, overlap)?,
+        })
+    }
+}
+
+/// Evaluates a face model on a split, as [`face_predictions`] reads it.
+///
+/// # Errors
+/// As [`face_predictions`].
+pub fn faces(
+    model: &[u8],
+    precision: Precision,
+    set: &FaceSet,
+    split: Split,
+    twins_marked: bool,
+) -> Result<FaceReport> {
+    let found = face_predictions(model, precision, set, split, twins_marked)?;
+    FaceReport::of(&FaceModel::load(model)?.header().name, split, &found, Overlap::default())
 }
 
 /// Noise that is added to every recording before it is read.
@@ -191,6 +297,12 @@ pub struct SpeechReport {
     /// Clips labelled with an emotion that the model does not have; they are not counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: usize,
+    /// Whether models were trained on some of the clips that they are tested on.
+    #[serde(default)]
+    pub training_files: Overlap,
+    /// Without the clips that were trained on, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Metrics>,
 }
 
 /// Reads recordings with a model, on all cores; each whole clip is one stretch of speech. Scores are in the order of
@@ -235,32 +347,154 @@ pub fn speech_scores(
     Ok(parts.into_iter().flatten().collect())
 }
 
-/// Evaluates the models of a protocol: `models[k]` is the one that was trained on run `k`, and reads its test clips.
+/// Reads recordings with the models of a protocol: `models[k]` is the one that was trained on run `k`, and reads its test
+/// clips. Without a protocol, one model reads every clip.
 ///
 /// # Errors
-/// As [`speech_scores`] and [`SpeechSet::fold`]; [`ErrorKind::Data`] when there are not five models, or their labels
-/// differ.
+/// As [`speech_scores`] and [`SpeechSet::fold`]; [`ErrorKind::Data`] when there are not as many models as runs, their labels
+/// differ, or no clip has a label of theirs.
+pub fn speech_predictions(
+    models: &[Vec<u8>],
+    set: &SpeechSet,
+    protocol: Option<Protocol>,
+    conditions: &Conditions,
+) -> Result<Predictions> {
+    speech_read(models, set, protocol, conditions, None)
+}
+
+/// As [`speech_predictions`], of clips that are spoilt before all else.
+///
+/// # Errors
+/// As [`speech_predictions`].
+pub fn speech_spoilt(
+    models: &[Vec<u8>],
+    set: &SpeechSet,
+    protocol: Option<Protocol>,
+    conditions: &Conditions,
+    edit: SpeechEdit,
+) -> Result<Predictions> {
+    speech_read(models, set, protocol, conditions, Some(edit))
+}
+
+fn speech_read(
+    models: &[Vec<u8>],
+    set: &SpeechSet,
+    protocol: Option<Protocol>,
+    conditions: &Conditions,
+    edit: Option<SpeechEdit>,
+) -> Result<Predictions> {
+    let mut found = Predictions::default();
+    let mut name = String::new();
+    match protocol {
+        Some(protocol) => expect_runs(models, protocol, set)?,
+        None if models.len() == 1 => {}
+        None => return Err(Error::new(ErrorKind::Data, format!("{} models for one reading", models.len()))),
+    }
+    for (run, model) in models.iter().enumerate() {
+        let fold = match protocol {
+            Some(protocol) => set.fold(protocol, run)?,
+            None => {
+                let all: Vec<usize> = (0..set.clips.len()).collect();
+                Fold { train: all.clone(), validation: Vec::new(), test: all }
+            }
+        };
+        let spoilt = edit.map(|edit| edit.apply(set, &fold.test, &fold.train));
+        let set = spoilt.as_ref().unwrap_or(set);
+        let (header, known) = known_scores(model, set, &fold.test, conditions, &fold.train)?;
+        if run > 0 && header.labels != found.labels {
+            return Err(Error::new(ErrorKind::Shape, format!("the models of runs 0 and {run} have different labels")));
+        }
+        let others = fold.test.iter().map(|&i| set.clips[i].emotion).filter(|e| !header.labels.contains(e));
+        counted(others).into_iter().for_each(|(e, n)| *found.left_out.entry(e).or_default() += n);
+        found.rows.extend(known.into_iter().map(|(i, scores)| clip_prediction(set, i, run, scores)));
+        (found.labels, name) = (header.labels, header.name);
+    }
+    if found.rows.is_empty() {
+        return Err(Error::new(ErrorKind::Data, format!("no clip has a label of {name}")));
+    }
+    Ok(found)
+}
+
+/// What is known of a clip, with what was said of it.
+pub(crate) fn clip_prediction(set: &SpeechSet, i: usize, run: usize, scores: Scores) -> Prediction {
+    let clip = &set.clips[i];
+    let mut attributes = BTreeMap::new();
+    let mut add = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            attributes.insert(name.to_owned(), value);
+        }
+    };
+    add(predictions::SPEAKER, clip.speaker.clone());
+    add("sex", clip.sex.map(|sex| sex.name().to_owned()));
+    add("sentence", clip.sentence.clone());
+    if set.corpora().len() > 1 {
+        add("corpus", set.corpora().get(clip.corpus).map(|c| c.name.clone()));
+    }
+    let intensity = RavdessName::read(clip.stem()).map(|n| if n.intensity == 2 { "strong" } else { "normal" });
+    add("intensity", intensity.map(str::to_owned));
+    Prediction { path: clip.name.clone(), run, label: clip.emotion, scores, hash: clip.hash, attributes, votes: None }
+}
+
+impl SpeechReport {
+    /// The report of the predictions of all runs.
+    ///
+    /// # Errors
+    /// As [`Predictions::confusion`] and [`RunMetrics::of`].
+    pub fn of(
+        model: &str,
+        protocol: Option<Protocol>,
+        conditions: &Conditions,
+        found: &Predictions,
+        overlap: Overlap,
+    ) -> Result<Self> {
+        let runs = (0..found.runs()).map(|run| found.confusion_of(|row| row.run == run)).collect::<Result<Vec<_>>>()?;
+        let mut by_sex: BTreeMap<Sex, (u64, u64)> = BTreeMap::new();
+        for row in &found.rows {
+            if let Some(sex) = row.attribute("sex").and_then(Sex::read) {
+                let count = by_sex.entry(sex).or_default();
+                count.0 += 1;
+                count.1 += u64::from(row.is_right());
+            }
+        }
+        Ok(SpeechReport {
+            model: model.to_owned(),
+            protocol: protocol.map_or("all", Protocol::name).to_owned(),
+            metrics: RunMetrics::of(&runs)?,
+            conditions: *conditions,
+            accuracy_by_sex: by_sex.into_iter().map(|(s, (n, right))| (s, right as f64 / n as f64)).collect(),
+            left_out: found.left_out(),
+            training_files: overlap,
+            unseen: unseen(found, overlap)?,
+        })
+    }
+}
+
+/// The name of the first of these models.
+fn name_of(models: &[Vec<u8>]) -> Result<String> {
+    models.first().map_or_else(|| Ok(String::new()), |model| Ok(SpeechModel::load(model)?.header().name.clone()))
+}
+
+/// Evaluates the models of a protocol, as [`speech_predictions`] reads.
+///
+/// # Errors
+/// As [`speech_predictions`].
 pub fn speech(
     models: &[Vec<u8>],
     set: &SpeechSet,
     protocol: Protocol,
     conditions: &Conditions,
 ) -> Result<SpeechReport> {
-    expect_runs(models, protocol)?;
-    let mut tally = Tally::default();
-    for (run, model) in models.iter().enumerate() {
-        let fold = set.fold(protocol, run)?;
-        tally.run(model, set, &fold.test, conditions, &fold.train)?;
-    }
-    tally.report(protocol.name(), conditions)
+    let found = speech_predictions(models, set, Some(protocol), conditions)?;
+    SpeechReport::of(&name_of(models)?, Some(protocol), conditions, &found, Overlap::default())
 }
 
 /// Refuses another number of models than a protocol has runs.
-pub(crate) fn expect_runs(models: &[Vec<u8>], protocol: Protocol) -> Result<()> {
-    if models.len() == RUNS {
+pub(crate) fn expect_runs(models: &[Vec<u8>], protocol: Protocol, set: &SpeechSet) -> Result<()> {
+    let runs = protocol.runs(set)?;
+    if models.len() == runs {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Data, format!("{} models for the {RUNS} runs of the {protocol} protocol", models.len())))
+    Err(Error::new(ErrorKind::Data, format!("{} models for the {runs} runs of the {protocol} protocol", models.len())))
 }
 
 /// A model's header, and its scores of those clips that are labelled with an emotion that it has, each with its place.
@@ -280,82 +514,24 @@ pub(crate) fn known_scores(
 /// Evaluates one model on every clip of a set: for recordings that it was not trained on.
 ///
 /// # Errors
-/// As [`speech_scores`]; [`ErrorKind::Data`] when no clip has a label of the model.
+/// As [`speech_predictions`].
 pub fn speech_all(model: &[u8], set: &SpeechSet, conditions: &Conditions) -> Result<SpeechReport> {
-    let all: Vec<usize> = (0..set.clips.len()).collect();
-    let mut tally = Tally::default();
-    tally.run(model, set, &all, conditions, &all)?;
-    tally.report("all", conditions)
+    let models = [model.to_vec()];
+    let found = speech_predictions(&models, set, None, conditions)?;
+    SpeechReport::of(&name_of(&models)?, None, conditions, &found, Overlap::default())
 }
 
-/// Runs as they are read.
-#[derive(Default)]
-struct Tally {
-    name: String,
-    runs: Vec<Confusion>,
-    by_sex: BTreeMap<Sex, (u64, u64)>,
-    left_out: usize,
-}
-
-impl Tally {
-    fn run(
-        &mut self,
-        model: &[u8],
-        set: &SpeechSet,
-        test: &[usize],
-        conditions: &Conditions,
-        voices: &[usize],
-    ) -> Result<()> {
-        let (header, known) = known_scores(model, set, test, conditions, voices)?;
-        self.left_out += test.len() - known.len();
-        let mut confusion = Confusion::new(&header.labels);
-        for (i, scores) in &known {
-            let clip = &set.clips[*i];
-            confusion.add_scores(clip.emotion, scores)?;
-            if let Some(sex) = clip.sex {
-                let count = self.by_sex.entry(sex).or_default();
-                count.0 += 1;
-                count.1 += u64::from(scores.top().0 == clip.emotion);
-            }
-        }
-        if self.name.is_empty() {
-            self.name = header.name;
-        }
-        self.runs.push(confusion);
-        Ok(())
-    }
-
-    fn report(self, protocol: &str, conditions: &Conditions) -> Result<SpeechReport> {
-        let metrics = RunMetrics::of(&self.runs)?;
-        if metrics.samples == 0 {
-            return Err(Error::new(ErrorKind::Data, format!("no clip has a label of {}", self.name)));
-        }
-        Ok(SpeechReport {
-            model: self.name,
-            protocol: protocol.to_string(),
-            metrics,
-            conditions: *conditions,
-            accuracy_by_sex: self.by_sex.into_iter().map(|(s, (n, right))| (s, right as f64 / n as f64)).collect(),
-            left_out: self.left_out,
-        })
-    }
-}
-
-/// Reads the models of a protocol's runs: `BASE-fold0.safetensors` or `BASE/fold0/model.safetensors` and so on
+/// Reads the models of the `runs` runs of a protocol: `BASE-fold0.safetensors` or `BASE/fold0/model.safetensors` and so on
 /// (`random0` for the random protocol).
 ///
 /// # Errors
 /// [`ErrorKind::File`] when one is missing or cannot be read, with the names that were looked for.
-pub fn run_models(base: &Path, protocol: Protocol) -> Result<Vec<Vec<u8>>> {
-    (0..RUNS)
+pub fn run_models(base: &Path, protocol: Protocol, runs: usize) -> Result<Vec<Vec<u8>>> {
+    (0..runs)
         .map(|run| {
-            let name = protocol.run_name(run);
-            let mut flat = base.as_os_str().to_owned();
-            flat.push(format!("-{name}.safetensors"));
-            let flat = std::path::PathBuf::from(flat);
-            let nested = base.join(&name).join("model.safetensors");
-            let path = if nested.is_file() { &nested } else { &flat };
-            fs::read(path).map_err(|e| {
+            let path = run_path(base, protocol, run);
+            fs::read(&path).map_err(|e| {
+                let [nested, flat] = run_paths(base, protocol, run);
                 Error::new(
                     ErrorKind::File,
                     format!(
@@ -371,6 +547,20 @@ pub fn run_models(base: &Path, protocol: Protocol) -> Result<Vec<Vec<u8>>> {
             })
         })
         .collect()
+}
+
+/// Where the model of a run may lie: in a folder of its own, or beside the others.
+fn run_paths(base: &Path, protocol: Protocol, run: usize) -> [PathBuf; 2] {
+    let name = protocol.run_name(run);
+    let mut flat = base.as_os_str().to_owned();
+    flat.push(format!("-{name}.safetensors"));
+    [base.join(&name).join("model.safetensors"), PathBuf::from(flat)]
+}
+
+/// Where the model of a run lies.
+pub fn run_path(base: &Path, protocol: Protocol, run: usize) -> PathBuf {
+    let [nested, flat] = run_paths(base, protocol, run);
+    if nested.is_file() { nested } else { flat }
 }
 
 /// Whether a model file is for faces (else it is for speech).
@@ -392,6 +582,7 @@ mod tests {
     use super::*;
     use crate::data::faces::FacePicture;
     use crate::data::speech::SpeechClip;
+    use crate::data::splits::RUNS;
     use demeanor::Hz;
     use demeanor::face::prepare::{FaceRecipe, Scaling};
     use demeanor::model::Tensors;
@@ -460,7 +651,10 @@ mod tests {
             speaker: Some(format!("{:02}", i / 8)),
             sex: Some(if (i / 8).is_multiple_of(2) { Sex::Female } else { Sex::Male }),
             name: format!("{i:02}.wav"),
+            sentence: None,
+            corpus: 0,
             same_as: None,
+            hash: [0; 8],
         };
         SpeechSet { clips: (0..80).map(clip).collect(), ..SpeechSet::default() }
     }
@@ -502,7 +696,7 @@ mod tests {
             speech(&models[..2], &set, Protocol::Random, &Conditions::default()).unwrap_err().kind(),
             ErrorKind::Data
         );
-        let error = run_models(Path::new("nowhere"), Protocol::Speaker).unwrap_err().to_string();
+        let error = run_models(Path::new("nowhere"), Protocol::Speaker, RUNS).unwrap_err().to_string();
         assert!(error.contains("nowhere-fold0.safetensors"), "{error}");
     }
 

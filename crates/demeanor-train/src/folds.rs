@@ -12,7 +12,7 @@ use demeanor::{Emotion, Error, ErrorKind, Result};
 use crate::calibrate::temperature;
 use crate::checkpoint::{file_error, replace};
 use crate::data::speech::SpeechSet;
-use crate::data::splits::{Protocol, RUNS};
+use crate::data::splits::Protocol;
 use crate::produce::MODEL;
 
 /// What a run's model gives for the clips that were held out from it.
@@ -72,8 +72,9 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn held_out(set: &SpeechSet, folder: &Path, protocol: Protocol) -> Result<Vec<HeldOut>> {
-    let mut runs: Vec<HeldOut> = Vec::with_capacity(RUNS);
-    for run in 0..RUNS {
+    let count = protocol.runs(set)?;
+    let mut runs: Vec<HeldOut> = Vec::with_capacity(count);
+    for run in 0..count {
         let path = folder.join(protocol.run_name(run)).join(MODEL);
         let mut network = SpeechModel::load(&read(&path)?)?;
         let names: Vec<Emotion> = network.header().labels.clone();
@@ -87,7 +88,8 @@ fn held_out(set: &SpeechSet, folder: &Path, protocol: Protocol) -> Result<Vec<He
         }
         for clip in set.fold(protocol, run)?.test {
             let Some(class) = names.iter().position(|&l| l == set.clips[clip].emotion) else { continue };
-            own.logits.extend_from_slice(network.logits(preparer.prepare(&set.clips[clip].audio()?)?)?);
+            let logits = network.logits(preparer.prepare(&set.clips[clip].audio()?)?)?.to_vec();
+            own.logits.extend(network.header().adjusted(&logits));
             own.classes.push(class);
             own.clips.push(clip);
         }

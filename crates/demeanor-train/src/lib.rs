@@ -29,9 +29,14 @@ pub mod calibrate;
 pub mod export;
 pub mod folds;
 mod grown;
+pub mod predictions;
+pub mod prior;
 pub mod produce;
 
 pub mod evaluate;
 pub mod metrics;
 pub mod report;
+pub mod robust;
+pub mod seen;
+pub mod statistics;
 pub mod together;

@@ -50,14 +50,27 @@ impl Confusion {
                 (top, confidence) = (i, p);
             }
         }
-        self.counts[truth * n + top] += 1;
+        self.count(truth, top, f64::from(confidence));
+        Ok(())
+    }
+
+    /// Counts one prediction by the places of two of the labels.
+    pub(crate) fn count(&mut self, truth: usize, predicted: usize, confidence: f64) {
+        self.counts[truth * self.labels.len() + predicted] += 1;
         // Bins are open below and closed above, so that a confidence of 1 is in the last.
-        let bin = (f64::from(confidence) * BINS as f64).ceil() as usize;
+        let bin = (confidence * BINS as f64).ceil() as usize;
         let bin = &mut self.bins[bin.clamp(1, BINS) - 1];
         bin.0 += 1;
-        bin.1 += u64::from(top == truth);
-        bin.2 += f64::from(confidence);
-        Ok(())
+        bin.1 += u64::from(predicted == truth);
+        bin.2 += confidence;
+    }
+
+    /// The bins of confidence, from 0 up, each 1 / [`BINS`] wide.
+    pub fn reliability(&self) -> [ReliabilityBin; BINS] {
+        self.bins.map(|(samples, right, sum)| {
+            let share = |part: f64| (samples > 0).then(|| part / samples as f64);
+            ReliabilityBin { samples, confidence: share(sum), accuracy: share(right as f64) }
+        })
     }
 
     /// Counts one prediction of a model.
@@ -146,6 +159,17 @@ impl Confusion {
             confusion: self.counts.chunks(n.max(1)).map(<[u64]>::to_vec).collect(),
         }
     }
+}
+
+/// The predictions whose confidence lies in a bin.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    /// How many there are.
+    pub samples: u64,
+    /// Their mean confidence; none without any.
+    pub confidence: Option<f64>,
+    /// The part of them that is right; none without any.
+    pub accuracy: Option<f64>,
 }
 
 /// Metrics of a set of predictions; parts of 1, not percent.

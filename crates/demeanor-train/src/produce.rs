@@ -27,6 +27,7 @@ use crate::layout::Layout;
 use crate::metrics::{Confusion, Metrics};
 use crate::native::NativeEngine;
 use crate::recipe::{Recipe, Sense, VotesAs};
+use crate::seen::TrainingFiles;
 use crate::trainer::{self, CHECKPOINT, EpochRecord, Examples, First, Measured, Outcome, Prepared, Progress, Run};
 
 /// The model file in a model folder.
@@ -98,6 +99,8 @@ pub struct Lesson {
     pub validation: Option<Part>,
     /// The recipe, completed by what was measured on the training examples.
     pub recipe: Recipe,
+    /// The files of the training examples.
+    pub files: TrainingFiles,
     /// What the user should know of how the set was read.
     pub notes: Vec<String>,
 }
@@ -187,13 +190,16 @@ impl Lesson {
             Box::new(FaceSource { set, recipe: input.clone(), labels, augment, targets })
         };
         let emotion = |i: usize| set.pictures[i].emotion;
+        let learnt =
+            |extra: &[usize]| TrainingFiles::new(training.iter().chain(extra).map(|&i| set.pictures[i].hash()));
+        let files = learnt(if recipe.data.learn_from_validation { validation.as_slice() } else { &[] });
         if recipe.data.learn_from_validation {
             training.extend(&validation);
         }
         let train = Part::new(source(recipe.augment.face.clone(), targets), training, emotion);
         let validation = (!recipe.data.learn_from_validation && !validation.is_empty())
             .then(|| Part::new(source(None, FaceTargets::Label), validation, emotion));
-        Ok(Lesson { train, validation, recipe: recipe.clone(), notes })
+        Ok(Lesson { train, validation, recipe: recipe.clone(), files, notes })
     }
 }
 
@@ -247,9 +253,10 @@ impl Lesson {
             Box::new(SpeechSource::new(set.clone(), input.clone(), labels, augment, training.clone()))
         };
         let emotion = |i: usize| set.clips[i].emotion;
+        let files = TrainingFiles::new(training.iter().map(|&i| set.clips[i].hash));
         let validation = (!validation.is_empty()).then(|| Part::new(source(None), validation, emotion));
         let train = Part::new(source(recipe.augment.speech.clone()), training.clone(), emotion);
-        Ok(Lesson { train, validation, recipe, notes })
+        Ok(Lesson { train, validation, recipe, files, notes })
     }
 }
 
@@ -354,6 +361,8 @@ pub struct Report {
     /// On the validation examples, with the model's weights and temperature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<Metrics>,
+    /// The files that it was trained on.
+    pub training_files: TrainingFiles,
 }
 
 /// Follows a recipe (the lesson's, or that with other settings of training) to its end, given also as text for the
@@ -421,6 +430,7 @@ pub fn produce(
         seconds: outcome.history.iter().map(|r| r.seconds).sum(),
         temperature,
         validation,
+        training_files: lesson.files.clone(),
     };
     let json = serde_json::to_vec_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::File, format!("the metrics cannot be written: {e}")))?;

@@ -22,8 +22,9 @@ use crate::data::faces::FaceSet;
 use crate::data::speech::SpeechSet;
 use crate::data::splits::Protocol;
 use crate::data::{Split, stream};
-use crate::evaluate::{Conditions, expect_runs, face_scores, known_scores};
+use crate::evaluate::{Conditions, clip_prediction, expect_runs, face_scores, known_scores};
 use crate::metrics::{Confusion, RunMetrics, Spread};
+use crate::predictions::{Prediction, Predictions};
 
 /// Clips of each speaker that no baseline is tested on: the most that a baseline is made of.
 const POOL: usize = 8;
@@ -82,6 +83,17 @@ pub struct BaselineReport {
     pub rows: Vec<BaselineRow>,
 }
 
+/// What was said of each synthetic pair, in the same order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PairPredictions {
+    /// By the face alone; what it has no label for counts as its nearest label.
+    pub face: Predictions,
+    /// By the voice alone.
+    pub voice: Predictions,
+    /// By both; the picture is an attribute.
+    pub fused: Predictions,
+}
+
 /// Evaluates fusion on synthetic pairs: every test clip of each speaker fold with a picture of the same label (neutral for
 /// calm), drawn from a split. `speech[k]` is the model of fold `k`.
 ///
@@ -96,8 +108,9 @@ pub fn fusion(
     clips: &SpeechSet,
     settings: &FuseSettings,
     seed: u64,
-) -> Result<FusionReport> {
-    expect_runs(speech, Protocol::Speaker)?;
+) -> Result<(FusionReport, PairPredictions)> {
+    let mut said = PairPredictions::default();
+    expect_runs(speech, Protocol::Speaker, clips)?;
     let face_model = FaceModel::load(face)?.header().clone();
     let mut by_label: BTreeMap<Emotion, Vec<usize>> = BTreeMap::new();
     for i in pictures.indices(split) {
@@ -125,21 +138,33 @@ pub fn fusion(
         }
         let seen = face_scores(face, Precision::default(), pictures, &chosen)?;
         let mut confusions = [(); 3].map(|()| Confusion::new(&labels));
-        for ((i, voice), seen) in voices.iter().zip(&seen) {
+        for (((i, voice), seen), picture) in voices.iter().zip(&seen).zip(&chosen) {
             let truth = clips.clips[*i].emotion;
             let now = |scores: Scores| Evidence { scores, age: Duration::ZERO, quality: 1.0 };
             let fused = fuse(Some(&now(*seen)), Some(&now(*voice)), settings)?
                 .ok_or_else(|| Error::new(ErrorKind::Data, "nothing was fused"))?;
-            confusions[0].add_scores(of_face(truth).unwrap_or(truth), &over(seen, &labels)?)?;
-            confusions[1].add_scores(truth, voice)?;
-            confusions[2].add_scores(truth, &over(&fused.scores, &labels)?)?;
+            let voiced = clip_prediction(clips, *i, run, *voice);
+            let with = |label: Emotion, scores: Scores| Prediction { label, scores, ..voiced.clone() };
+            let face = with(of_face(truth).unwrap_or(truth), over(seen, &labels)?);
+            let mut both = with(truth, over(&fused.scores, &labels)?);
+            let picture = pictures.pictures.get(*picture).map(|p| p.name.clone()).unwrap_or_default();
+            both.attributes.insert("picture".to_owned(), picture);
+            for (confusion, row) in confusions.iter_mut().zip([&face, &voiced, &both]) {
+                confusion.add_scores(row.label, &row.scores)?;
+            }
+            said.face.rows.push(face);
+            said.voice.rows.push(voiced);
+            said.fused.rows.push(both);
+        }
+        for part in [&mut said.face, &mut said.voice, &mut said.fused] {
+            part.labels.clone_from(&labels);
         }
         for (part, confusion) in parts.iter_mut().zip(confusions) {
             part.push(confusion);
         }
     }
     let [face, speech, fused] = &parts;
-    Ok(FusionReport {
+    let report = FusionReport {
         pairs: "synthetic pairs".to_owned(),
         face_model: face_model.name,
         speech_model: name,
@@ -148,7 +173,8 @@ pub fn fusion(
         face: RunMetrics::of(face)?,
         speech: RunMetrics::of(speech)?,
         fused: RunMetrics::of(fused)?,
-    })
+    };
+    Ok((report, said))
 }
 
 /// The scores over some labels; those that the scores do not have get nothing.
@@ -163,7 +189,7 @@ fn over(scores: &Scores, labels: &[Emotion]) -> Result<Scores> {
 /// # Errors
 /// Those of reading; [`ErrorKind::Data`] when there are not five models or speakers have too few clips.
 pub fn baseline(models: &[Vec<u8>], set: &SpeechSet, strength: f32, seed: u64) -> Result<BaselineReport> {
-    expect_runs(models, Protocol::Speaker)?;
+    expect_runs(models, Protocol::Speaker, set)?;
     let mut header = None;
     // scores of each clip by the model that has not heard its speaker
     let mut folds: Vec<BTreeMap<String, Clips>> = Vec::new();

@@ -418,7 +418,7 @@ fn draw(
     let size = run.recipe.train.batch;
     let (epoch, place) = (earlier + step / steps_per_epoch, step % steps_per_epoch);
     if order.1.is_empty() || order.0 != epoch {
-        *order = (epoch, batches::shuffled(run.train.indices, run.seed, epoch as u64));
+        *order = (epoch, run.train.source.order(run.train.indices, run.seed, epoch as u64));
     }
     let first = place * size;
     let part = &order.1[first..order.1.len().min(first + size)];
@@ -486,7 +486,8 @@ impl Learner<'_> {
         let seed = stream(self.run.seed ^ DROPOUT, 0, since_first as u64).next_u64();
         let outputs = self.engine.forward(&state.parameters, &step.batch, Mode::Train { seed });
         let mut pull = vec![0.0; outputs.len()];
-        let loss = settings.loss.value_and_gradient(&outputs, &step.targets, labels, &self.weights, &mut pull);
+        let loss =
+            settings.loss.value_and_gradient(&outputs, &step.targets, labels, &self.weights, &step.masked, &mut pull);
         if !loss.is_finite() {
             return Err(Error::new(
                 ErrorKind::NotFinite,

@@ -61,7 +61,10 @@ fn speech_set(seconds: &[f32]) -> SpeechSet {
         speaker: None,
         sex: None,
         name: format!("{i}.wav"),
+        sentence: None,
+        corpus: 0,
         same_as: None,
+        hash: [0; 8],
     };
     SpeechSet { clips: seconds.iter().enumerate().map(clip).collect(), ..SpeechSet::default() }
 }

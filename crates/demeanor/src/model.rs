@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::emotion::Emotion;
+use crate::emotion::{Emotion, Scores};
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::prepare::FaceRecipe;
 use crate::face::view::View;
@@ -37,7 +37,12 @@ pub struct Header {
     /// The views of a face whose logits' mean is the answer: the face as it is where a file names none. Speech has no others.
     #[serde(default = "View::only", skip_serializing_if = "View::are_only")]
     pub views: Vec<View>,
-    /// What logits are divided by before the softmax, so that scores are calibrated; more than 0.
+    /// What is added to the logits, by label, so that the frequencies of the training set are no part of the answer (logit
+    /// adjustment, Menon et al. 2021): `-power * ln(frequency)`, times the temperature that the logits had before. Empty
+    /// where nothing is added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prior: Vec<f32>,
+    /// What logits (with the prior's biases) are divided by before the softmax, so that scores are calibrated; more than 0.
     pub temperature: f32,
     /// The licence of the weights.
     pub licence: String,
@@ -79,6 +84,7 @@ impl Header {
             labels,
             network,
             views: View::only(),
+            prior: Vec::new(),
             temperature: 1.0,
             licence: String::new(),
             recipe: String::new(),
@@ -103,6 +109,16 @@ impl Header {
                 format!("the model's temperature is {}; expected a finite number more than 0", self.temperature),
             ));
         }
+        let prior = &self.prior;
+        if !prior.is_empty() && (prior.len() != labels.len() || prior.iter().any(|bias| !bias.is_finite())) {
+            return Err(Error::new(
+                ErrorKind::Model,
+                format!(
+                    "the model's prior is {prior:?}; expected a finite number for each of the {} labels, or none",
+                    labels.len()
+                ),
+            ));
+        }
         let recipe = match &self.input {
             InputRecipe::Face(recipe) => recipe.check(),
             InputRecipe::Speech(recipe) => recipe.check(),
@@ -124,6 +140,26 @@ impl Header {
             )),
             None => Err(Error::new(ErrorKind::Model, "the network has no layers")),
         }
+    }
+
+    /// Logits with the prior's biases, by label.
+    pub fn adjusted<'a>(&'a self, logits: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+        let biases = self.prior.iter().copied().chain(std::iter::repeat(0.0));
+        logits.iter().zip(biases).map(|(logit, bias)| if bias == 0.0 { *logit } else { logit + bias })
+    }
+
+    /// What the outputs of the network say: the softmax of the logits, with the prior's biases, over the temperature.
+    /// Allocates nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when there is not one logit for each label; [`ErrorKind::NotFinite`] when one is not finite.
+    pub fn scores(&self, logits: &[f32]) -> Result<Scores> {
+        let mut sums = [0.0; Emotion::COUNT];
+        let Some(sums) = sums.get_mut(..logits.len()) else {
+            return Scores::from_logits(&self.labels, logits, self.temperature);
+        };
+        sums.iter_mut().zip(self.adjusted(logits)).for_each(|(sum, logit)| *sum = logit);
+        Scores::from_logits(&self.labels, sums, self.temperature)
     }
 
     /// Checks that the tensors are the ones that the network needs, and that all numbers are finite.
@@ -542,6 +578,26 @@ mod tests {
     }
 
     #[test]
+    fn a_prior_is_added_before_the_temperature_and_none_changes_nothing() {
+        let (header, tensors) = face();
+        assert!(!serde_json::to_string(&header).unwrap().contains("prior"), "files without a prior stay as they were");
+        let logits = [0.3, -1.0, 2.0, 0.5, 0.0, 1.0, -0.2];
+        let plain = header.scores(&logits).unwrap();
+        assert_eq!(plain, Scores::from_logits(&header.labels, &logits, header.temperature).unwrap());
+        let adjusted = Header { prior: vec![0.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0], ..header.clone() };
+        let found = adjusted.scores(&logits).unwrap();
+        assert_eq!(found.top().0, Emotion::Disgust);
+        let ratio = found.of(Emotion::Disgust) / found.of(Emotion::Fear);
+        assert!((ratio - (1.0f32 / header.temperature).exp()).abs() < 1e-4, "{ratio}");
+        assert!(adjusted.scores(&logits[..6]).is_err());
+        let (again, _) = read(&write(&adjusted, &tensors).unwrap()).unwrap();
+        assert_eq!(again.prior, adjusted.prior);
+        let mut broken = adjusted;
+        broken.prior[2] = f32::NAN;
+        assert_eq!(broken.check().unwrap_err().kind(), ErrorKind::Model);
+    }
+
+    #[test]
     fn a_truncated_file_is_refused_wherever_it_ends() {
         let (header, tensors) = face();
         let bytes = write(&header, &tensors).unwrap();
@@ -640,6 +696,7 @@ mod tests {
         check(&|header| header.labels[1] = header.labels[0], ErrorKind::Model, "stands twice");
         check(&|header| header.temperature = 0.0, ErrorKind::Model, "temperature");
         check(&|header| header.temperature = -1.0, ErrorKind::Model, "temperature");
+        check(&|header| header.prior = vec![0.0; 6], ErrorKind::Model, "prior");
         check(&|header| header.views.clear(), ErrorKind::Model, "0 views");
         check(&|header| header.views[0].part = 0.4, ErrorKind::Model, "expected 0.5 to 1");
         check(&|header| header.network.clear(), ErrorKind::Shape, "no layers");

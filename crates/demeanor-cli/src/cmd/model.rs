@@ -153,6 +153,10 @@ fn show(path: &Path, json: bool) -> anyhow::Result<Outcome> {
         }
     }
     writeln!(out, "temperature  {}", header.temperature)?;
+    if !header.prior.is_empty() {
+        let biases: Vec<_> = header.labels.iter().zip(&header.prior).map(|(l, b)| format!("{l} {b:+.3}")).collect();
+        writeln!(out, "prior        {}", biases.join(", "))?;
+    }
     writeln!(out, "licence      {}", header.licence)?;
     writeln!(out, "sha256       {}", header.sha256)?;
     writeln!(out, "network")?;

@@ -1,5 +1,6 @@
 //! Examples to batches: edited, prepared by the library's own preparation, one batch ahead of the network.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -26,6 +27,9 @@ pub struct LabelledBatch {
     pub batch: Batch,
     /// `[count, labels]`: the probability that each label should get; each row sums to 1.
     pub targets: Vec<f32>,
+    /// `[count, labels]`: labels that the corpus of an example does not have, which its loss leaves out; empty when none
+    /// is.
+    pub masked: Vec<bool>,
     /// The place of each example in its set.
     pub indices: Vec<usize>,
 }
@@ -45,6 +49,12 @@ pub struct Place {
 pub trait Source: Send + Sync {
     /// The emotion of each column of the targets.
     fn labels(&self) -> &[Emotion];
+
+    /// The order in which an epoch visits these examples, which seed and epoch alone decide: each once, unless the source
+    /// balances what they are of.
+    fn order(&self, indices: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
+        shuffled(indices, seed, epoch)
+    }
 
     /// Prepares a batch on all cores; the same arguments give the same batch.
     ///
@@ -169,7 +179,7 @@ impl Source for FaceSource {
                 },
             )?;
         let batch = Batch { count, height: size, width: size, values, widths: Vec::new() };
-        Ok(LabelledBatch { batch, targets, indices: indices.to_vec() })
+        Ok(LabelledBatch { batch, targets, masked: Vec::new(), indices: indices.to_vec() })
     }
 }
 
@@ -180,8 +190,13 @@ pub struct SpeechSource {
     recipe: SpeechRecipe,
     labels: Vec<Emotion>,
     augment: Option<SpeechAugment>,
-    /// Clips that babble is made of and that voices are mixed with: training clips only.
+    /// Clips that babble is made of: training clips only.
     others: Vec<usize>,
+    /// By corpus, the clips that its voices are mixed with: training clips of that corpus, for two corpora do not have the
+    /// same labels.
+    partners: Vec<Vec<usize>>,
+    /// By corpus and label, whether the corpus does not have it though another has; empty when all have all.
+    lacking: Vec<Vec<bool>>,
     /// Features of clips whose samples were not edited, kept once computed.
     kept: Vec<OnceLock<Vec<f32>>>,
 }
@@ -197,8 +212,15 @@ impl SpeechSource {
         others: Vec<usize>,
     ) -> Self {
         let kept = (0..set.clips.len()).map(|_| OnceLock::new()).collect();
-        let others = others.into_iter().filter(|&i| i < set.clips.len()).collect();
-        SpeechSource { set, recipe, labels, augment, others, kept }
+        let others: Vec<usize> = others.into_iter().filter(|&i| i < set.clips.len()).collect();
+        let corpora = 0..set.corpora().len();
+        let fits = |i: usize, corpus: usize| set.clips[i].corpus == corpus && labels.contains(&set.clips[i].emotion);
+        let of = |corpus: usize| others.iter().copied().filter(|&i| fits(i, corpus)).collect();
+        let partners = corpora.map(of).collect();
+        let lacking: Vec<Vec<bool>> =
+            set.lacking().iter().map(|lacking| labels.iter().map(|l| lacking.contains(l)).collect()).collect();
+        let lacking = if lacking.iter().flatten().any(|l| *l) { lacking } else { Vec::new() };
+        SpeechSource { set, recipe, labels, augment, others, partners, lacking, kept }
     }
 
     fn label(&self, index: usize) -> Result<usize> {
@@ -225,7 +247,7 @@ impl SpeechSource {
             let mut samples = clip.samples.clone();
             let mut edited = false;
             if let Some(keep) = augment.mix(&mut mixing)
-                && let Some(&other) = self.others.choose(&mut mixing)
+                && let Some(&other) = self.partners.get(clip.corpus).and_then(|p| p.choose(&mut mixing))
             {
                 mix_voices(&mut samples, &self.set.clips[other].samples, keep);
                 target.iter_mut().for_each(|t| *t *= keep);
@@ -255,6 +277,15 @@ impl SpeechSource {
         Ok(values)
     }
 
+    /// The labels that the loss of each of these clips leaves out.
+    fn masked(&self, indices: &[usize]) -> Vec<bool> {
+        if self.lacking.is_empty() {
+            return Vec::new();
+        }
+        let of = |&i: &usize| self.set.clips.get(i).and_then(|c| self.lacking.get(c.corpus));
+        indices.iter().filter_map(of).flatten().copied().collect()
+    }
+
     fn unedited(&self, index: usize, preparer: &mut SpeechPreparer) -> Result<&Vec<f32>> {
         if self.kept[index].get().is_none() {
             let mut values = Vec::new();
@@ -269,6 +300,15 @@ impl SpeechSource {
 impl Source for SpeechSource {
     fn labels(&self) -> &[Emotion] {
         &self.labels
+    }
+
+    fn order(&self, indices: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
+        if self.set.corpora().len() < 2 {
+            return shuffled(indices, seed, epoch);
+        }
+        let clip = |&i: &usize| self.set.clips.get(i).map(|c| (c.corpus, c.emotion, c.speaker.as_deref()));
+        let groups: Vec<_> = indices.iter().map(clip).collect();
+        balanced(indices, &groups, seed, epoch)
     }
 
     fn batch(&self, indices: &[usize], place: Place) -> Result<LabelledBatch> {
@@ -307,6 +347,7 @@ impl Source for SpeechSource {
         Ok(LabelledBatch {
             batch: Batch { count, height: rows, width, values, widths },
             targets,
+            masked: self.masked(indices),
             indices: indices.to_vec(),
         })
     }
@@ -316,6 +357,52 @@ impl Source for SpeechSource {
 pub fn shuffled(indices: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
     let mut order = indices.to_vec();
     order.shuffle(&mut stream(seed, epoch, u64::MAX));
+    order
+}
+
+/// An order of as many examples as there are, in which corpora come alike often, within each its emotions, within those
+/// their speakers: an example of a small group comes several times, one of a large group perhaps in another epoch. Each
+/// comes as often as its share says, rounded down or up (systematic sampling). `groups` has the corpus, the emotion and
+/// the speaker of each example.
+fn balanced<C: Ord, E: Ord, S: Ord>(
+    indices: &[usize],
+    groups: &[Option<(C, E, S)>],
+    seed: u64,
+    epoch: u64,
+) -> Vec<usize> {
+    let mut tree: BTreeMap<&C, BTreeMap<&E, BTreeMap<&S, usize>>> = BTreeMap::new();
+    for (corpus, emotion, speaker) in groups.iter().flatten() {
+        *tree.entry(corpus).or_default().entry(emotion).or_default().entry(speaker).or_default() += 1;
+    }
+    let share = |group: &Option<(C, E, S)>| -> f64 {
+        let Some((corpus, emotion, speaker)) = group else { return 0.0 };
+        let emotions = tree.get(corpus);
+        let speakers = emotions.and_then(|e| e.get(emotion));
+        let count = speakers.and_then(|s| s.get(speaker));
+        let parts = [Some(tree.len()), emotions.map(BTreeMap::len), speakers.map(BTreeMap::len), count.copied()];
+        parts.into_iter().flatten().map(|n| 1.0 / n as f64).product()
+    };
+    // group by group, so that each group has its share to within one; within a group in a random order, so that not the same
+    // examples are rounded up in each epoch
+    let mut places: Vec<usize> = (0..indices.len().min(groups.len())).collect();
+    let mut random = stream(seed, epoch, u64::MAX);
+    places.shuffle(&mut random);
+    places.sort_by_key(|&place| &groups[place]);
+    let total = indices.len() as f64;
+    let mut next: f64 = random.random_range(0.0..1.0);
+    let (mut sum, mut order) = (0.0, Vec::with_capacity(indices.len()));
+    for place in places {
+        sum += total * share(&groups[place]);
+        while next < sum && order.len() < indices.len() {
+            order.push(indices[place]);
+            next += 1.0;
+        }
+    }
+    // rounding may leave the last place open
+    while let Some(&first) = order.first().filter(|_| order.len() < indices.len()) {
+        order.push(first);
+    }
+    order.shuffle(&mut random);
     order
 }
 
@@ -436,7 +523,10 @@ mod tests {
                 speaker: None,
                 sex: None,
                 name: format!("{i}.wav"),
+                sentence: None,
+                corpus: 0,
                 same_as: None,
+                hash: [0; 8],
             })
             .collect();
         let set = Arc::new(SpeechSet { clips, ..SpeechSet::default() });
@@ -473,6 +563,60 @@ mod tests {
             }
         }
         assert_eq!(found.targets[8 + 5], 1.0);
+    }
+
+    #[test]
+    fn an_order_is_balanced_over_corpora_emotions_and_speakers() {
+        // 90 clips of one corpus (two emotions, 60 and 30; two speakers) and 10 of another (one emotion, one speaker)
+        let group = |i: usize| match i {
+            0..60 => Some((0, "happy", i % 2)),
+            60..90 => Some((0, "sad", usize::from(i >= 85))),
+            _ => Some((1, "sad", 0)),
+        };
+        let indices: Vec<usize> = (0..100).collect();
+        let groups: Vec<_> = indices.iter().map(|&i| group(i)).collect();
+        let order = balanced(&indices, &groups, 7, 0);
+        let count = |range: std::ops::Range<usize>| order.iter().filter(|i| range.contains(i)).count() as i32;
+        assert_eq!(order.len(), 100);
+        for (range, wanted) in [(90..100, 50), (0..60, 25), (60..85, 12), (85..90, 12)] {
+            assert!((count(range.clone()) - wanted).abs() <= 1, "{range:?}: {}", count(range.clone()));
+        }
+        assert!((90..100).all(|i| count(i..i + 1) == 5), "each comes as often as the others of its group");
+        assert_eq!(order, balanced(&indices, &groups, 7, 0));
+        assert_ne!(order, balanced(&indices, &groups, 7, 1));
+        assert!(balanced::<u8, u8, u8>(&[], &[], 0, 0).is_empty());
+    }
+
+    #[test]
+    fn what_a_corpus_lacks_is_masked_and_its_voices_are_mixed_among_themselves() {
+        let base = speech_source(None);
+        let mut set = SpeechSet::clone(&base.set);
+        set.corpora =
+            ["a", "b"].map(|name| crate::data::speech::Corpus { name: name.to_owned(), is_ravdess: false }).to_vec();
+        // corpus b has the emotions at 3, 4, 5 and the one at 0
+        for (i, clip) in set.clips.iter_mut().enumerate() {
+            clip.corpus = usize::from(i >= 3);
+        }
+        set.clips.push(SpeechClip { emotion: Emotion::RAVDESS[0], corpus: 1, ..set.clips[5].clone() });
+        let augment = SpeechAugment { mixup: 1.0, mix_chance: 1.0, ..SpeechAugment::default() };
+        let others = (0..7).collect();
+        let source =
+            SpeechSource::new(Arc::new(set), base.recipe.clone(), Emotion::RAVDESS.to_vec(), Some(augment), others);
+        let batch = source.batch(&[0, 1, 2, 3, 4, 5, 6], Place { seed: 1, epoch: 0, first: 0 }).unwrap();
+        assert_eq!(batch.masked.len(), 7 * 8);
+        for (i, masked) in batch.masked.chunks_exact(8).enumerate() {
+            // the emotions at 6 and 7 are in neither: no corpus says that they exist, and they count as absent
+            let expected = if i < 3 {
+                [false, false, false, true, true, true, false, false]
+            } else {
+                [false, true, true, false, false, false, false, false]
+            };
+            assert_eq!(masked, expected, "{i}");
+        }
+        for (targets, masked) in batch.targets.chunks_exact(8).zip(batch.masked.chunks_exact(8)) {
+            assert!(targets.iter().zip(masked).all(|(t, m)| !m || *t == 0.0), "{targets:?} {masked:?}");
+        }
+        assert!(base.batch(&[0], Place { seed: 1, epoch: 0, first: 0 }).unwrap().masked.is_empty());
     }
 
     #[test]

@@ -58,6 +58,12 @@ pub struct FacePicture {
 }
 
 impl FacePicture {
+    /// The first 8 bytes of the SHA-256 of the pixels, by which training and evaluation know the picture again, whichever
+    /// form of the set it comes from: of 48x48 grey values for FER-2013.
+    pub fn hash(&self) -> [u8; 8] {
+        self.pixels.hash()
+    }
+
     /// The FER+ label by majority (more than half of ten votes for one emotion); none without votes, without such a
     /// majority, or when most saw no face.
     pub fn voted(&self) -> Option<Emotion> {
@@ -268,6 +274,12 @@ impl FaceSet {
                 ));
             }
         }
+    }
+
+    /// Whether it is FER-2013 in its standard split: as many pictures, each with its row of the official table.
+    pub fn is_fer2013(&self) -> bool {
+        let counts = Split::ALL.map(|split| self.indices(split).len());
+        counts == [28_709, 3_589, 3_589] && self.pictures.iter().all(|p| p.row.is_some())
     }
 
     /// Indices of the pictures of a split, in order.
@@ -542,6 +554,7 @@ fn first_problem(path: &Path, problems: Vec<Error>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::speech;
     use crate::data::votes::VoteModel;
 
     fn shared() -> Option<PathBuf> {
@@ -707,7 +720,8 @@ mod tests {
             bytes.truncate(random.random_range(0..=bytes.len()));
             let _ = FaceSet::parse(&bytes[..]);
             let _ = parse_votes(&bytes[..]);
-            let _ = crate::data::speech::parse_manifest(&bytes[..]);
+            let _ = speech::parse_manifest(&bytes[..], &speech::LabelMap::default());
+            let _ = speech::LabelMap::parse(&bytes[..]);
         }
     }
 

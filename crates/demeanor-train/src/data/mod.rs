@@ -2,6 +2,7 @@
 
 pub mod batches;
 pub mod check;
+pub mod corpora;
 pub mod faces;
 pub mod pixels;
 pub mod speech;

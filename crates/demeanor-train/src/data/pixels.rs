@@ -7,6 +7,8 @@ use demeanor::face::prepare::{FaceRecipe, Scaling, prepare};
 use demeanor::{Error, Picture, PixelLayout, Result};
 use demeanor_media::picture;
 
+use crate::seen::hash;
+
 /// Side of a [`Thumbnail`], in pixels: that of FER-2013's pictures.
 pub const SIDE: usize = 48;
 
@@ -25,6 +27,7 @@ const MOST_KEPT: usize = 1 << 18;
 pub struct Pixels {
     held: Held,
     is_blank: bool,
+    hash: [u8; 8],
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +38,7 @@ enum Held {
 
 impl From<Picture> for Pixels {
     fn from(picture: Picture) -> Self {
-        Pixels { is_blank: is_blank(&picture), held: Held::Picture(picture) }
+        Pixels { is_blank: is_blank(&picture), hash: hash(picture.pixels()), held: Held::Picture(picture) }
     }
 }
 
@@ -49,7 +52,7 @@ impl Pixels {
         if picture.pixels().len() <= MOST_KEPT {
             return Ok(picture.into());
         }
-        Ok(Pixels { is_blank: is_blank(&picture), held: Held::File(path) })
+        Ok(Pixels { is_blank: is_blank(&picture), hash: hash(picture.pixels()), held: Held::File(path) })
     }
 
     /// The picture; a large one is read from its file.
@@ -66,6 +69,11 @@ impl Pixels {
     /// Whether all pixels are equal.
     pub fn is_blank(&self) -> bool {
         self.is_blank
+    }
+
+    /// The first 8 bytes of the SHA-256 of the pixels, as they lie in the picture.
+    pub fn hash(&self) -> [u8; 8] {
+        self.hash
     }
 
     /// The picture made small; one of this size is copied exactly.

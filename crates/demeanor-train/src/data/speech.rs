@@ -1,8 +1,10 @@
 //! RAVDESS and sets like it: recordings of single utterances, each with a label and, where known, a speaker.
 //!
-//! Three forms are read: the RAVDESS tree (`Actor_NN/03-01-EE-II-SS-RR-AA.wav` or `.flac`; Livingstone & Russo 2018),
-//! folders named by emotion, and a table `path,emotion,speaker`.
+//! Three forms are read: trees with the file names of a well-known corpus ([`corpora`]; RAVDESS is
+//! `Actor_NN/03-01-EE-II-SS-RR-AA.wav` or `.flac`, Livingstone & Russo 2018), folders named by emotion, and a table
+//! `path,emotion,speaker`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs::{self, File};
@@ -17,7 +19,7 @@ use demeanor_media::sound::EXTENSIONS;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::table;
+use super::{corpora, table};
 
 /// The rate that recordings are kept at.
 pub const RATE: Hz = Hz(16_000);
@@ -27,6 +29,12 @@ const LONGEST_S: usize = 600;
 
 /// Folders within folders that are searched.
 const DEEPEST: usize = 6;
+
+/// The table of a folder that has one.
+const MANIFEST: &str = "manifest.csv";
+
+/// The label map of a folder or table that has one.
+const LABELS: &str = "labels.csv";
 
 /// Problems with rows of a table that are listed before reading stops.
 const MOST_PROBLEMS: usize = 20;
@@ -41,6 +49,25 @@ pub enum Sex {
     Male,
 }
 
+impl Sex {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Sex::Female => "female",
+            Sex::Male => "male",
+        }
+    }
+
+    /// Reads a word or its initial, in any case; none for another word.
+    pub fn read(word: &str) -> Option<Self> {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "female" | "f" | "woman" => Some(Sex::Female),
+            "male" | "m" | "man" => Some(Sex::Male),
+            _ => None,
+        }
+    }
+}
+
 /// A labelled recording.
 #[derive(Debug, Clone)]
 pub struct SpeechClip {
@@ -52,10 +79,25 @@ pub struct SpeechClip {
     pub speaker: Option<String>,
     /// The speaker's sex, where known.
     pub sex: Option<Sex>,
-    /// File below the set's folder.
+    /// File below the set's folder; of several corpora with the corpus's name before it.
     pub name: String,
+    /// The sentence that is spoken, where known.
+    pub sentence: Option<String>,
+    /// The place of its corpus in [`SpeechSet::corpora`]. Speakers of two corpora are two people, whatever their names.
+    pub corpus: usize,
     /// Index of an earlier clip with the very same samples.
     pub same_as: Option<usize>,
+    /// The first 8 bytes of the SHA-256 of its file.
+    pub hash: [u8; 8],
+}
+
+/// A corpus of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Corpus {
+    /// The name of its folder or table.
+    pub name: String,
+    /// Whether all names are those of RAVDESS.
+    pub is_ravdess: bool,
 }
 
 impl SpeechClip {
@@ -162,6 +204,8 @@ pub struct SpeechSet {
     pub left_out: LeftOut,
     /// Whether all names are those of RAVDESS.
     pub is_ravdess: bool,
+    /// The corpora that it was put together of; empty where it is one. Use [`SpeechSet::corpora`].
+    pub corpora: Vec<Corpus>,
     /// What the user should know of how the set was read.
     pub notes: Vec<String>,
 }
@@ -174,11 +218,15 @@ struct Entry {
     emotion: Emotion,
     speaker: Option<String>,
     sex: Option<Sex>,
+    sentence: Option<String>,
 }
 
 impl SpeechSet {
-    /// Loads a folder (a RAVDESS tree, or `EMOTION/*.wav`, also with folders of speakers above or below) or a table
-    /// (`.csv` with the columns `path,emotion,speaker`; paths are relative to the table), decoding on all cores.
+    /// Loads a folder or a table, decoding on all cores. A folder is one that holds a table `manifest.csv`, a tree with the
+    /// file names of a well-known corpus ([`corpora`]), or `EMOTION/*.wav`, also with folders of speakers above or below.
+    /// A table is a `.csv` with the columns `path,emotion` and, where known, `speaker`, `sex` and `sentence`; paths are
+    /// relative to it. Words that name no emotion are looked up in `labels.csv` (see [`LabelMap`]) beside the table or in
+    /// the folder.
     ///
     /// A recording that cannot be decoded is left out with a note.
     ///
@@ -187,25 +235,34 @@ impl SpeechSet {
     /// recording or the table is malformed (the message names the line).
     pub fn load(path: &Path) -> Result<Self> {
         let mut set = SpeechSet::default();
-        let mut entries = if path.is_dir() { set.entries_of_tree(path)? } else { entries_of_table(path)? };
+        let manifest = path.join(MANIFEST);
+        let labels = LabelMap::beside(path)?;
+        let mut entries = if manifest.is_file() {
+            set.entries_of_table(&manifest, &labels)?
+        } else if path.is_dir() {
+            set.entries_of_tree(path, &labels)?
+        } else {
+            set.entries_of_table(path, &labels)?
+        };
         if entries.is_empty() {
             let besides = if set.left_out.total() > 0 { format!(" (but {})", set.left_out) } else { String::new() };
             return Err(Error::new(
                 ErrorKind::Data,
                 format!(
-                    "{} holds no labelled recording{besides}: expected RAVDESS (Actor_NN/03-01-...wav), folders named by \
-                     emotion, or a table path,emotion,speaker",
+                    "{} holds no labelled recording{besides}: expected the file names of a known corpus (such as RAVDESS: \
+                     Actor_NN/03-01-...wav), folders named by emotion, or a table path,emotion,speaker",
                     path.display()
                 ),
             ));
         }
         entries.sort_by(|a, b| (&a.speaker, &a.name).cmp(&(&b.speaker, &b.name)));
         set.is_ravdess = entries.iter().all(|e| RavdessName::read(stem(&e.name)).is_some());
-        let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| Decoded::read(&e.path)).collect();
+        let read = |e: &Entry| Ok((Decoded::read(&e.path)?, hash_of_file(&e.path)?));
+        let decoded: Vec<Result<(Decoded, [u8; 8])>> = entries.par_iter().map(read).collect();
         let (mut broken, mut damaged) = (Vec::new(), Vec::new());
         for (entry, samples) in entries.into_iter().zip(decoded) {
             match samples {
-                Ok(Decoded { samples, warnings }) => {
+                Ok((Decoded { samples, warnings }, hash)) => {
                     damaged.extend(warnings.into_iter().map(|w| format!("{}: {w}", entry.name)));
                     set.clips.push(SpeechClip {
                         samples,
@@ -213,7 +270,10 @@ impl SpeechSet {
                         speaker: entry.speaker,
                         sex: entry.sex,
                         name: entry.name,
+                        sentence: entry.sentence,
+                        corpus: 0,
                         same_as: None,
+                        hash,
                     });
                 }
                 Err(error) => broken.push(error),
@@ -240,31 +300,123 @@ impl SpeechSet {
         Ok(set)
     }
 
+    /// Loads several corpora as one set: names are those of the folders (or tables). A single one is as [`SpeechSet::load`]
+    /// reads it.
+    ///
+    /// # Errors
+    /// Those of [`SpeechSet::load`], naming the corpus; [`ErrorKind::Setting`] when none or one twice is named.
+    pub fn load_all(paths: &[PathBuf]) -> Result<Self> {
+        let [first, others @ ..] = paths else {
+            return Err(Error::new(ErrorKind::Setting, "no folder of recordings is named"));
+        };
+        if others.is_empty() {
+            return Self::load(first);
+        }
+        let mut sets: Vec<(String, SpeechSet)> = Vec::with_capacity(paths.len());
+        for (i, path) in paths.iter().enumerate() {
+            let same = |other: &PathBuf| other == path || other.canonicalize().ok() == path.canonicalize().ok();
+            if paths[..i].iter().any(same) {
+                return Err(Error::new(ErrorKind::Setting, format!("{} is named twice", path.display())));
+            }
+            let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
+            let named = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
+            let mut name = named.map_or_else(|| "corpus".to_owned(), |n| n.to_string_lossy().into_owned());
+            if sets.iter().any(|(other, _)| *other == name) {
+                name = format!("{name}-{}", i + 1);
+            }
+            sets.push((name, Self::load(path)?));
+        }
+        Ok(Self::together(sets))
+    }
+
+    /// Several sets, each a corpus, as one.
+    pub fn together(sets: Vec<(String, SpeechSet)>) -> Self {
+        let mut whole = SpeechSet::default();
+        for (corpus, (name, set)) in sets.into_iter().enumerate() {
+            let first = whole.clips.len();
+            whole.clips.extend(set.clips.into_iter().map(|clip| SpeechClip {
+                name: format!("{name}/{}", clip.name),
+                corpus,
+                same_as: clip.same_as.map(|i| first + i),
+                ..clip
+            }));
+            let (sum, part) = (&mut whole.left_out, set.left_out);
+            sum.songs += part.songs;
+            sum.videos += part.videos;
+            sum.unlabelled += part.unlabelled;
+            sum.broken += part.broken;
+            whole.notes.extend(set.notes.into_iter().map(|note| format!("{name}: {note}")));
+            whole.corpora.push(Corpus { name, is_ravdess: set.is_ravdess });
+        }
+        whole
+    }
+
+    /// The corpora that clips are of: at least one.
+    pub fn corpora(&self) -> Cow<'_, [Corpus]> {
+        if self.corpora.is_empty() {
+            Cow::Owned(vec![Corpus { name: String::new(), is_ravdess: self.is_ravdess }])
+        } else {
+            Cow::Borrowed(&self.corpora)
+        }
+    }
+
+    /// For each corpus the emotions that it has no clip of though another corpus has: of its clips nobody knows how often
+    /// a rater would have said so, and training leaves them out of the loss.
+    pub fn lacking(&self) -> Vec<Vec<Emotion>> {
+        let all = self.labels();
+        let has = |corpus: usize, e: Emotion| self.clips.iter().any(|c| c.corpus == corpus && c.emotion == e);
+        (0..self.corpora().len()).map(|k| all.iter().copied().filter(|&e| !has(k, e)).collect()).collect()
+    }
+
     /// The labelled recordings of a tree; counts what is none.
-    fn entries_of_tree(&mut self, root: &Path) -> Result<Vec<Entry>> {
+    fn entries_of_tree(&mut self, root: &Path, labels: &LabelMap) -> Result<Vec<Entry>> {
         let mut files = Vec::new();
         walk(root, 0, &mut files)?;
         files.sort();
         let mut entries = Vec::new();
         for path in files {
             let name = below(root, &path);
-            let named = RavdessName::read(stem(&name));
-            match named {
+            match RavdessName::read(stem(&name)) {
                 Some(n) if n.channel == 2 => self.left_out.songs += 1,
                 Some(n) if n.modality != 3 => self.left_out.videos += 1,
                 _ if !is_sound(&path) => {}
-                Some(n) => entries.push(Entry {
-                    emotion: n.emotion,
-                    speaker: Some(format!("{:02}", n.actor)),
-                    sex: Some(n.sex()),
-                    path,
-                    name,
-                }),
-                None => match labels_of_folders(&name) {
-                    Some((emotion, speaker)) => entries.push(Entry { path, name, emotion, speaker, sex: None }),
+                _ => match labels_of_names(&name, labels) {
+                    Some((emotion, speaker, sex, sentence)) => {
+                        entries.push(Entry { emotion, speaker, sex, sentence, path, name });
+                    }
                     None => self.left_out.unlabelled += 1,
                 },
             }
+        }
+        Ok(entries)
+    }
+
+    /// The labelled recordings of a table; counts those whose label the map leaves out.
+    fn entries_of_table(&mut self, path: &Path, labels: &LabelMap) -> Result<Vec<Entry>> {
+        let at = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display()));
+        let file = File::open(path).map_err(|e| {
+            Error::new(ErrorKind::File, format!("{} cannot be opened: {e}", path.display())).with_source(e)
+        })?;
+        let (rows, problems) = parse_manifest(BufReader::new(file), labels).map_err(at)?;
+        if let Some(problem) = problems.into_iter().next() {
+            return Err(at(problem));
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(emotion) = row.emotion else {
+                self.left_out.unlabelled += 1;
+                continue;
+            };
+            let named = corpora::named(stem(&row.path));
+            entries.push(Entry {
+                path: folder.join(&row.path),
+                sex: row.sex.or(named.as_ref().and_then(|n| n.sex)),
+                sentence: row.sentence.or(named.map(|n| n.sentence)),
+                name: row.path,
+                emotion,
+                speaker: row.speaker,
+            });
         }
         Ok(entries)
     }
@@ -413,33 +565,90 @@ fn stem(name: &str) -> &str {
     file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
-/// The emotion that the innermost folder with such a name gives, and the other innermost folder as the speaker.
-fn labels_of_folders(name: &str) -> Option<(Emotion, Option<String>)> {
+/// What names say of a recording: emotion, speaker, sex, sentence. The emotion is that of the file name of RAVDESS, else of
+/// the innermost folder named by one, else of the file name of another known corpus; the speaker is the file name's, else
+/// the other innermost folder.
+#[allow(clippy::type_complexity)]
+fn labels_of_names(name: &str, labels: &LabelMap) -> Option<(Emotion, Option<String>, Option<Sex>, Option<String>)> {
     let folders: Vec<&str> = name.split('/').rev().skip(1).collect();
-    let (at, emotion) = folders.iter().enumerate().find_map(|(i, f)| f.parse().ok().map(|e| (i, e)))?;
-    let speaker = folders.iter().enumerate().find(|&(i, f)| i != at && f.parse::<Emotion>().is_err());
-    Some((emotion, speaker.map(|(_, f)| (*f).to_string())))
+    let of_folder = folders.iter().enumerate().find_map(|(i, f)| labels.read(f).ok().flatten().map(|e| (i, e)));
+    let of_name = corpora::named(stem(name));
+    match (of_folder, of_name) {
+        (Some(_), Some(n)) if n.corpus == "RAVDESS" => Some((n.emotion?, Some(n.speaker), n.sex, Some(n.sentence))),
+        (Some((_, emotion)), Some(n)) => Some((emotion, Some(n.speaker), n.sex, Some(n.sentence))),
+        (None, Some(n)) => Some((n.emotion?, Some(n.speaker), n.sex, Some(n.sentence))),
+        (Some((at, emotion)), None) => {
+            let speaker = folders.iter().enumerate().find(|&(i, f)| i != at && labels.read(f).is_err());
+            Some((emotion, speaker.map(|(_, f)| (*f).to_string()), None, None))
+        }
+        (None, None) => None,
+    }
 }
 
-fn entries_of_table(path: &Path) -> Result<Vec<Entry>> {
-    let at = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display()));
-    let file = File::open(path)
-        .map_err(|e| Error::new(ErrorKind::File, format!("{} cannot be opened: {e}", path.display())).with_source(e))?;
-    let (rows, problems) = parse_manifest(BufReader::new(file)).map_err(at)?;
-    if let Some(problem) = problems.into_iter().next() {
-        return Err(at(problem));
+/// The first 8 bytes of the SHA-256 of a file, by which training and evaluation know it again.
+fn hash_of_file(path: &Path) -> Result<[u8; 8]> {
+    let failed = |e: std::io::Error| {
+        Error::new(ErrorKind::File, format!("{} cannot be read: {e}", path.display())).with_source(e)
+    };
+    Ok(crate::seen::hash(&fs::read(path).map_err(failed)?))
+}
+
+/// The words of a corpus for emotions, from a file `labels.csv` with the columns `label,emotion`. A label without an emotion
+/// is left out of the set. Other words are read as [`Emotion`] reads them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LabelMap(BTreeMap<String, Option<Emotion>>);
+
+impl LabelMap {
+    /// The map in the folder, or in the folder of the table; empty where there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when it cannot be read, [`ErrorKind::Data`] when it is malformed.
+    pub fn beside(path: &Path) -> Result<Self> {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let file = folder.join(LABELS);
+        if file == path || !file.is_file() {
+            return Ok(Self::default());
+        }
+        let at = |e: Error| Error::new(e.kind(), format!("{}: {e}", file.display()));
+        let open = File::open(&file).map_err(|e| {
+            Error::new(ErrorKind::File, format!("{} cannot be opened: {e}", file.display())).with_source(e)
+        })?;
+        Self::parse(BufReader::new(open)).map_err(at)
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    Ok(rows
-        .into_iter()
-        .map(|row| Entry {
-            path: folder.join(&row.path),
-            sex: RavdessName::read(stem(&row.path)).map(|n| n.sex()),
-            name: row.path,
-            emotion: row.emotion,
-            speaker: row.speaker,
-        })
-        .collect())
+
+    /// Reads a map from the text of its table.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when a column is missing or a word on the right names no emotion (the message names the line);
+    /// [`ErrorKind::File`] when reading fails.
+    pub fn parse(input: impl BufRead) -> Result<Self> {
+        let begin = |columns: &table::Columns| match (columns.find(&["label"]), columns.find(&["emotion"])) {
+            (Some(label), Some(emotion)) => Ok((label, emotion)),
+            _ => Err(Error::new(ErrorKind::Data, "line 1: expected the columns label and emotion")),
+        };
+        let parse = |&(label, emotion): &(usize, usize), _: usize, line: &str| {
+            let cells: Vec<&str> = table::cells(line).collect();
+            let cell = |at: usize| cells.get(at).copied().filter(|c| !c.is_empty());
+            let label = cell(label).ok_or_else(|| Error::new(ErrorKind::Data, "the row has no \"label\""))?;
+            Ok((label.to_lowercase(), cell(emotion).map(str::parse).transpose()?))
+        };
+        let (rows, problems) = table::read(input, 1, begin, parse)?;
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(LabelMap(rows.into_iter().collect())),
+        }
+    }
+
+    /// The emotion that a word names; none where the map leaves it out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Label`] when the word stands in no map and names no emotion.
+    pub fn read(&self, word: &str) -> Result<Option<Emotion>> {
+        match self.0.get(&word.trim().to_lowercase()) {
+            Some(emotion) => Ok(*emotion),
+            None => word.parse().map(Some),
+        }
+    }
 }
 
 /// A row of a table of recordings.
@@ -447,18 +656,22 @@ fn entries_of_table(path: &Path) -> Result<Vec<Entry>> {
 pub struct ManifestRow {
     /// The file, relative to the table.
     pub path: String,
-    /// What it is labelled.
-    pub emotion: Emotion,
+    /// What it is labelled; none where the label map leaves the label out.
+    pub emotion: Option<Emotion>,
     /// Who speaks, where the table says so.
     pub speaker: Option<String>,
+    /// The speaker's sex, where the table says so.
+    pub sex: Option<Sex>,
+    /// The sentence that is spoken, where the table says so.
+    pub sentence: Option<String>,
 }
 
-/// Reads a table of recordings (`path,emotion,speaker`, the last may be absent or empty) with the problems of its rows,
-/// each naming its line. Never panics, whatever the bytes.
+/// Reads a table of recordings (`path,emotion`, and `speaker`, `sex` and `sentence`, which may be absent or empty) with the
+/// problems of its rows, each naming its line. Never panics, whatever the bytes.
 ///
 /// # Errors
 /// [`ErrorKind::Data`] when a column is missing, [`ErrorKind::File`] when reading fails.
-pub fn parse_manifest(input: impl BufRead) -> Result<(Vec<ManifestRow>, Vec<Error>)> {
+pub fn parse_manifest(input: impl BufRead, labels: &LabelMap) -> Result<(Vec<ManifestRow>, Vec<Error>)> {
     let begin = |columns: &table::Columns| {
         let find = |names: &[&str]| {
             columns.find(names).ok_or_else(|| {
@@ -468,16 +681,22 @@ pub fn parse_manifest(input: impl BufRead) -> Result<(Vec<ManifestRow>, Vec<Erro
                 )
             })
         };
-        Ok((find(&["path", "file", "filename"])?, find(&["emotion", "label"])?, columns.find(&["speaker", "actor"])))
+        let path = find(&["path", "file", "filename"])?;
+        let emotion = find(&["emotion", "label"])?;
+        let others = [&["speaker", "actor"][..], &["sex", "gender"], &["sentence", "text"]];
+        Ok((path, emotion, others.map(|names| columns.find(names))))
     };
-    let parse = |&(path, emotion, speaker): &(usize, usize, Option<usize>), _: usize, line: &str| {
+    let parse = |&(path, emotion, others): &(usize, usize, [Option<usize>; 3]), _: usize, line: &str| {
         let cells: Vec<&str> = table::cells(line).collect();
         let cell = |at: usize| cells.get(at).copied().filter(|c| !c.is_empty());
         let absent = |name: &str| Error::new(ErrorKind::Data, format!("the row has no \"{name}\""));
+        let [speaker, sex, sentence] = others.map(|at| at.and_then(cell));
         Ok(ManifestRow {
             path: cell(path).ok_or_else(|| absent("path"))?.to_string(),
-            emotion: cell(emotion).ok_or_else(|| absent("emotion"))?.parse()?,
-            speaker: speaker.and_then(cell).map(str::to_string),
+            emotion: labels.read(cell(emotion).ok_or_else(|| absent("emotion"))?)?,
+            speaker: speaker.map(str::to_string),
+            sex: sex.and_then(Sex::read),
+            sentence: sentence.map(str::to_string),
         })
     };
     table::read(input, MOST_PROBLEMS, begin, parse)
@@ -579,6 +798,74 @@ pub(crate) mod tests {
         assert!(error.contains("no column \"path\""), "{error}");
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(SpeechSet::load(&root).unwrap_err().kind(), ErrorKind::File);
+    }
+
+    #[test]
+    fn a_set_brings_its_table_its_words_and_its_names() {
+        let root = folder("corpora");
+        for name in ["x/EB0_anger_3.wav", "x/KL1_neutral_4.wav", "y/03a01Fa.wav", "y/03a01La.wav", "z/a.wav", "z/b.wav"]
+        {
+            write_wav(&root.join(name), 16_000, &tone(16_000, 0.2, 200.0 + name.len() as f32));
+        }
+        type Said = (Emotion, Option<String>, Option<Sex>, Option<String>);
+        let said = |set: &SpeechSet| -> Vec<Said> {
+            set.clips.iter().map(|c| (c.emotion, c.speaker.clone(), c.sex, c.sentence.clone())).collect()
+        };
+        let some = |word: &str| Some(word.to_owned());
+        let named = SpeechSet::load(&root.join("x")).unwrap();
+        let expected =
+            [(Emotion::Angry, some("EB0"), None, some("3")), (Emotion::Neutral, some("KL1"), None, some("4"))];
+        assert_eq!(said(&named), expected);
+        // boredom is nobody's label here
+        let german = SpeechSet::load(&root.join("y")).unwrap();
+        assert_eq!(said(&german), [(Emotion::Happy, some("03"), Some(Sex::Male), some("a01"))]);
+        assert_eq!(german.left_out.unlabelled, 1);
+        // a folder's own table, with words of its own
+        fs::write(
+            root.join("z/manifest.csv"),
+            "path,emotion,speaker,sex\na.wav,Freude,P,female\nb.wav,Langeweile,Q,m\n",
+        )
+        .unwrap();
+        let error = SpeechSet::load(&root.join("z")).unwrap_err().to_string();
+        assert!(error.contains("\"Freude\" names no emotion"), "{error}");
+        fs::write(root.join("z/labels.csv"), "label,emotion\nfreude,happy\nLangeweile,\n").unwrap();
+        let own = SpeechSet::load(&root.join("z")).unwrap();
+        assert_eq!(said(&own), [(Emotion::Happy, some("P"), Some(Sex::Female), None)]);
+        assert_eq!(own.left_out.unlabelled, 1);
+        assert_eq!(own.clips[0].hash, crate::seen::hash(&fs::read(root.join("z/a.wav")).unwrap()));
+        fs::write(root.join("z/labels.csv"), "label,emotion\nfreude,glad\n").unwrap();
+        let error = SpeechSet::load(&root.join("z")).unwrap_err().to_string();
+        assert!(error.contains("labels.csv: line 2"), "{error}");
+
+        let paths = ["x", "y"].map(|name| root.join(name));
+        let both = SpeechSet::load_all(&paths).unwrap();
+        assert_eq!(both.corpora().iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(both.clips.iter().map(|c| c.corpus).collect::<Vec<_>>(), [0, 0, 1]);
+        assert_eq!(both.clips[2].name, "y/03a01Fa.wav");
+        assert_eq!(both.lacking(), [vec![Emotion::Happy], vec![Emotion::Neutral, Emotion::Angry]]);
+        assert!(SpeechSet::load_all(&[root.join("x"), root.join("./x")]).unwrap_err().to_string().contains("twice"));
+        assert!(named.lacking().iter().all(Vec::is_empty));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn nemo_has_its_counts() {
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/nemo"));
+        if !path.is_dir() {
+            eprintln!("skipped: the checks on nEMO, because ../shared is absent");
+            return;
+        }
+        let set = SpeechSet::load(&path).unwrap();
+        assert_eq!((set.clips.len(), set.speakers().len(), set.is_ravdess), (1265, 9, false));
+        assert!(set.clips.iter().all(|c| c.sex.is_some() && c.sentence.is_some()));
+        let count = |emotion| set.clips.iter().filter(|c| c.emotion == emotion).count();
+        assert_eq!((count(Emotion::Angry), count(Emotion::Surprise), count(Emotion::Calm)), (216, 192, 0));
+        for fold in 0..5 {
+            let fold = set.fold(crate::data::splits::Protocol::Speaker, fold).unwrap();
+            let speakers =
+                |part: &[usize]| -> BTreeSet<_> { part.iter().map(|&i| set.clips[i].speaker.clone()).collect() };
+            assert!(speakers(&fold.test).is_disjoint(&speakers(&fold.train)));
+        }
     }
 
     #[test]

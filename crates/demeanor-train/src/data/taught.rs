@@ -120,6 +120,10 @@ impl Source for Taught {
         self.source.labels()
     }
 
+    fn order(&self, indices: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
+        self.source.order(indices, seed, epoch)
+    }
+
     fn batch(&self, indices: &[usize], place: Place) -> Result<LabelledBatch> {
         let mut made = self.source.batch(indices, place)?;
         let LabelledBatch { batch, targets, .. } = &mut made;
@@ -206,7 +210,12 @@ mod tests {
             values[..3].copy_from_slice(&[1.0, 2.0, 3.0]);
             values[12..15].copy_from_slice(&[-1.0, -2.0, 99.0]);
             let batch = Batch { count: 2, height: 4, width: 3, values, widths: vec![3, 2] };
-            Ok(LabelledBatch { batch, targets: vec![1.0, 0.0, 0.0, 1.0], indices: indices.to_vec() })
+            Ok(LabelledBatch {
+                batch,
+                targets: vec![1.0, 0.0, 0.0, 1.0],
+                masked: Vec::new(),
+                indices: indices.to_vec(),
+            })
         }
     }
 

@@ -93,7 +93,7 @@ impl Source for Rows {
             }
             batch.widths.push(own);
         }
-        Ok(LabelledBatch { batch, targets, indices: indices.to_vec() })
+        Ok(LabelledBatch { batch, targets, masked: Vec::new(), indices: indices.to_vec() })
     }
 }
 

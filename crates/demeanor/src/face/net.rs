@@ -45,8 +45,8 @@ impl FaceModel {
         &self.recipe
     }
 
-    /// The outputs of the network, one for each of the header's labels, before temperature and softmax: the mean of those for
-    /// the header's views of the face.
+    /// The outputs of the network, one for each of the header's labels, before prior, temperature and softmax: the mean of
+    /// those for the header's views of the face.
     ///
     /// # Errors
     /// [`ErrorKind::Recipe`] when the input was prepared by another recipe than this model's.
@@ -65,13 +65,13 @@ impl FaceModel {
         self.network.logits(input.values())
     }
 
-    /// What a face reads as: the softmax of the logits over the temperature.
+    /// What a face reads as: [`Header::scores`] of the logits.
     ///
     /// # Errors
     /// As [`FaceModel::logits`].
     pub fn read(&mut self, input: &FaceInput) -> Result<Scores> {
         self.logits(input)?;
-        Scores::from_logits(&self.header.labels, self.network.last(), self.header.temperature)
+        self.header.scores(self.network.last())
     }
 }
 

@@ -41,7 +41,7 @@ impl SpeechModel {
         &self.recipe
     }
 
-    /// The outputs of the network, one for each of the header's labels, before temperature and softmax.
+    /// The outputs of the network, one for each of the header's labels, before prior, temperature and softmax.
     ///
     /// # Errors
     /// [`ErrorKind::Recipe`] when the input was prepared by another recipe than this model's; [`ErrorKind::Shape`] when
@@ -61,13 +61,13 @@ impl SpeechModel {
         self.network.run_steps(input.values(), input.frames())
     }
 
-    /// What a stretch of speech reads as: the softmax of the logits over the temperature.
+    /// What a stretch of speech reads as: [`Header::scores`] of the logits.
     ///
     /// # Errors
     /// As [`SpeechModel::logits`].
     pub fn read(&mut self, input: &SpeechInput) -> Result<Scores> {
         self.logits(input)?;
-        Scores::from_logits(&self.header.labels, self.network.output(), self.header.temperature)
+        self.header.scores(self.network.output())
     }
 }
 

@@ -1,4 +1,9 @@
-//! Metrics as people read them: tables for the terminal, pictures as SVG.
+//! Metrics as people read them: tables for the terminal, pictures as SVG, and whole reports as HTML, Markdown and JSON.
+
+pub mod build;
+pub mod html;
+pub mod markdown;
+pub mod tree;
 
 use std::fmt::Write as _;
 
@@ -6,6 +11,7 @@ use demeanor::Emotion;
 
 use crate::evaluate::{FaceReport, SpeechReport};
 use crate::metrics::{ClassMetrics, Metrics, RunMetrics, Spread};
+use crate::seen::Overlap;
 use crate::together::{BaselineReport, FusionReport};
 
 /// A part of 1 as percent with one digit.
@@ -86,6 +92,7 @@ pub fn faces(report: &FaceReport) -> String {
     if report.left_out > 0 {
         let _ = writeln!(text, "left out: {} pictures of emotions that the model does not have", report.left_out);
     }
+    text += &overlap(report.training_files, report.unseen.as_ref(), report.metrics.samples);
     let metrics = &report.metrics;
     let _ = write!(
         text,
@@ -93,6 +100,23 @@ pub fn faces(report: &FaceReport) -> String {
         class_table(&metrics.per_class),
         confusion_table(&labels(&metrics.per_class), &metrics.confusion)
     );
+    text
+}
+
+/// Whether training saw what is tested, and the figures without it.
+fn overlap(overlap: Overlap, unseen: Option<&Metrics>, tested: u64) -> String {
+    let mut text = format!("{}\n", overlap.describe(tested as usize));
+    if let Some(unseen) = unseen {
+        let _ = writeln!(
+            text,
+            "without them\n  accuracy {} %, balanced {} %, macro F1 {} %, calibration error {} % on {}",
+            percent(unseen.accuracy),
+            percent(unseen.balanced_accuracy),
+            percent(unseen.macro_f1),
+            percent(unseen.ece),
+            unseen.samples
+        );
+    }
     text
 }
 
@@ -130,6 +154,7 @@ pub fn speech(report: &SpeechReport) -> String {
     if report.left_out > 0 {
         let _ = writeln!(text, "left out: {} clips of emotions that the model does not have", report.left_out);
     }
+    text += &overlap(report.training_files, report.unseen.as_ref(), *samples);
     let _ = write!(
         text,
         "\n{}\nrows: labelled; columns: read as\n{}",
@@ -192,7 +217,7 @@ pub fn confusion_svg(title: &str, labels: &[Emotion], counts: &[Vec<u64>]) -> St
     let (width, height) = (LEFT + side + 30, TOP + side + 30);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+         height=\"{height}\" role=\"img\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n\
          <text x=\"{LEFT}\" y=\"26\" font-size=\"16\">{}</text>\n\
          <text x=\"{LEFT}\" y=\"46\" fill=\"#666\">rows: labelled, columns: read as, percent of the row</text>\n",
@@ -212,17 +237,13 @@ pub fn confusion_svg(title: &str, labels: &[Emotion], counts: &[Vec<u64>]) -> St
         let total: u64 = row.iter().sum();
         for (j, &count) in row.iter().enumerate() {
             let part = count as f64 / total.max(1) as f64;
-            // White to a dark blue.
-            let shade = |dark: f64| (255.0 - (255.0 - dark) * part).round() as u8;
             let ink = if part > 0.5 { "white" } else { "#222" };
             let (x, y) = (LEFT + CELL * j, TOP + CELL * i);
             let _ = writeln!(
                 svg,
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"rgb({},{},{})\" \
+                "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"{}\" \
                  stroke=\"#ddd\"/><text x=\"{}\" y=\"{}\" text-anchor=\"middle\" fill=\"{ink}\">{:.0}</text>",
-                shade(20.0),
-                shade(60.0),
-                shade(120.0),
+                colour(part),
                 x + CELL / 2,
                 y + CELL / 2 + 5,
                 100.0 * part
@@ -234,7 +255,13 @@ pub fn confusion_svg(title: &str, labels: &[Emotion], counts: &[Vec<u64>]) -> St
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    quick_xml::escape::escape(text).into_owned()
+}
+
+/// White for 0 to a dark blue for 1.
+fn colour(part: f64) -> String {
+    let shade = |dark: f64| (255.0 - (255.0 - dark) * part).round() as u8;
+    format!("rgb({},{},{})", shade(20.0), shade(60.0), shade(120.0))
 }
 
 #[cfg(test)]
