@@ -91,6 +91,8 @@ fn a_report_is_whole_and_its_figures_are_those_of_the_predictions() {
     );
     // the same command, the same bytes
     let first = page;
+    run(&folder, arguments).ends(2, "--overwrite");
+    std::fs::remove_dir_all(folder.join("out")).unwrap();
     run(&folder, arguments).ends(0, "");
     assert_eq!(first, read("report.html"));
     run(&folder, "eval face set --model m.safetensors --predictions p.csv").ends(0, "");

@@ -182,7 +182,8 @@ fn damage_is_told_and_does_not_stop_the_batch() {
         ("giant.gif", "60000 x 60000"),
         ("giant.bmp", "60000 x 60000"),
         ("giant.ppm", "60000 x 60000"),
-        ("giant.jpg", "60000 x 60000"),
+        // at an eighth of its size it would be read, were there anything in it
+        ("giant.jpg", "cannot be decoded"),
     ] {
         let folder = folder_with(&format!("damage-{name}"), &[name, "rgb.png"]);
         for more in ["", "--json", "--whole"] {
@@ -203,7 +204,7 @@ fn what_is_not_there_is_told() {
     std::fs::write(folder.join("none/readme.txt"), "no pictures").unwrap();
     for (arguments, says) in [
         ("nobody.png", "nobody.png: no such file or folder"),
-        ("none", "no pictures (png, jpg, jpeg, webp, gif, bmp, tif, tiff, pnm, pbm, pgm, ppm, pam) in the folder none"),
+        ("none", "heic, heif, avif, jxl, jp2) in the folder none or below"),
         ("*.webp", "no file matches *.webp"),
     ] {
         run(&folder, &format!("face --model m.safetensors {arguments}")).ends(2, says);

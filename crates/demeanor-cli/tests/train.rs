@@ -215,7 +215,16 @@ fn a_run_begins_with_the_weights_of_another() {
     let data = folder.join("data");
     let eval = |precision: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_demeanor"))
-            .args(["eval", "face", data.to_str().unwrap(), "--precision", precision, "--json", "--model"])
+            .args([
+                "eval",
+                "face",
+                data.to_str().unwrap(),
+                "--allow-seen",
+                "--precision",
+                precision,
+                "--json",
+                "--model",
+            ])
             .arg(folder.join("grown/model.safetensors"))
             .output()
             .unwrap();

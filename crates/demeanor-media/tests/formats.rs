@@ -39,7 +39,7 @@ const SOUNDS: [(&str, &str, &[&str], &str); 29] = [
     ("CAF, PCM", "s.caf", &["-c:a", "pcm_s16be"], "Rust"),
     ("FLAC", "s.flac", &[], "Rust"),
     ("MP3", "s.mp3", &[], "Rust"),
-    ("MP2", "s.mp2", &[], "Rust"),
+    ("MP2", "s.mp2", &[], "ffmpeg"),
     ("Ogg Vorbis", "vorbis.ogg", &["-c:a", "libvorbis"], "Rust"),
     ("Ogg FLAC", "flac.ogg", &["-c:a", "flac"], "Rust"),
     ("MP4, AAC", "aac.m4a", &["-c:a", "aac"], "Rust"),
@@ -86,6 +86,7 @@ fn every_sound_is_read_by_what_the_document_says() {
         eprintln!("skipped: there is no ffmpeg");
         return;
     }
+    let mut wrong = Vec::new();
     for (kind, file, args, reader) in SOUNDS {
         let path = folder().join(file);
         if !make(&path, &[&TONE[..], args].concat()) {
@@ -98,15 +99,27 @@ fn every_sound_is_read_by_what_the_document_says() {
             Ok(())
         };
         let heard = Recording::open(&path).and_then(|r| r.hear(None, Hz(16_000), &mut |_, _| {}, &mut take));
-        let heard = heard.unwrap_or_else(|e| panic!("{kind}: {e}"));
-        assert_eq!(if heard.with_ffmpeg { "ffmpeg" } else { "Rust" }, reader, "{kind}");
-        assert!(heard.warnings.is_empty(), "{kind}: {:?}", heard.warnings);
-        assert!((heard.seconds - 4.0).abs() < 0.12, "{kind}: {} s", heard.seconds);
+        let heard = match heard {
+            Ok(heard) => heard,
+            Err(error) => {
+                wrong.push(format!("{kind}: {error}"));
+                continue;
+            }
+        };
+        if (if heard.with_ffmpeg { "ffmpeg" } else { "Rust" }) != reader {
+            wrong.push(format!("{kind}: not read by {reader}"));
+        }
+        if !heard.warnings.is_empty() || (heard.seconds - 4.0).abs() >= 0.12 {
+            wrong.push(format!("{kind}: {} s, {:?}", heard.seconds, heard.warnings));
+        }
         let loud = |s: &&f32| s.abs() > 0.1;
         let first = samples.iter().position(|s| loud(&s)).expect("a tone") as f64 / 16_000.0;
         let last = samples.iter().rposition(|s| loud(&s)).expect("a tone") as f64 / 16_000.0;
-        assert!((first - 1.0).abs() < 0.08 && (last - 2.0).abs() < 0.08, "{kind}: from {first} to {last} s");
+        if (first - 1.0).abs() >= 0.08 || (last - 2.0).abs() >= 0.08 {
+            wrong.push(format!("{kind}: from {first} to {last} s"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Detection {
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Search {
-    /// Side of the smallest face, in pixels of the frame; less takes longer.
+    /// Side of the smallest face, in pixels of the frame; less takes longer. Below 12 (24 for the cascade) it is that.
     pub min_face_px: u32,
     /// Side of the largest face, in pixels of the frame; none for as large as the frame.
     pub max_face_px: Option<u32>,

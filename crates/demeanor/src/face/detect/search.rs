@@ -20,6 +20,9 @@ use crate::simd::depthwise::Picture;
 /// Side of the smallest face in the network's picture, in pixels.
 const FINEST: f32 = 28.0;
 
+/// No smaller faces are looked for, in pixels of the frame: there is nothing in them to be read.
+const LEAST: u32 = 12;
+
 /// From one size of the frame to the next, at most.
 const STEP: f32 = 3.0;
 
@@ -244,8 +247,9 @@ impl BlazeFace {
             ));
         }
         let bound = |from: f32, length: f32, limit: usize| {
-            let low = from.clamp(0.0, limit as f32);
-            (low, (from + length).clamp(low, limit as f32))
+            // not `clamp`, which panics where a bound is no number; so an area that is none is empty
+            let low = from.max(0.0).min(limit as f32);
+            (low, (from + length).max(low).min(limit as f32))
         };
         let (left, right) = bound(area.x, area.width, frame.width());
         let (top, bottom) = bound(area.y, area.height, frame.height());
@@ -255,7 +259,7 @@ impl BlazeFace {
         }
         let (wide, high) = (right - left, bottom - top);
         let last = wide.max(high) / self.model.size() as f32;
-        let first = (search.min_face_px.max(1) as f32 / FINEST).min(last);
+        let first = (search.min_face_px.max(LEAST) as f32 / FINEST).min(last);
         let steps = ((last / first).ln() / STEP.ln()).ceil().max(0.0) as u32;
         self.firsts.clear();
         for turn in if search.any_rotation { 0..4 } else { 0..1 } {
