@@ -18,18 +18,7 @@ fn folder() -> &'static PathBuf {
 /// A film of two seconds; `None`, said aloud, where there is no ffmpeg.
 fn film() -> Option<&'static PathBuf> {
     static FILM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let film = FILM.get_or_init(|| {
-        films::ffmpeg_is_there().then(|| {
-            let source = ["-loop", "1", "-i", films::PORTRAIT, "-i", films::VOICE, "-r", "30", "-t", "2"];
-            let picture = ["-vf", "scale=640:-2,crop=640:480:0:0"];
-            let codec = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
-            films::film(folder().join("film.mp4"), &[&source[..], &picture, &codec].concat())
-        })
-    });
-    if film.is_none() {
-        eprintln!("skipped: there is no ffmpeg");
-    }
-    film.as_ref()
+    films::short_film(&FILM, || folder().join("film.mp4"))
 }
 
 /// The program with models, in a folder.

@@ -88,6 +88,15 @@ enum Shape {
 }
 
 impl Layout {
+    /// Which parameters weight decay is for: those that multiply inputs.
+    pub fn decays(&self) -> Vec<bool> {
+        let mut decays = vec![false; self.parameters];
+        for slot in self.slots.iter().filter(|slot| slot.kind == Kind::Weight) {
+            decays[slot.offset..][..slot.len()].fill(true);
+        }
+        decays
+    }
+
     /// The layout for inputs `[channels, height, width]`. The width of speech may be any; it decides no tensor's shape.
     ///
     /// # Errors

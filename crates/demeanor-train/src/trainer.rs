@@ -21,7 +21,7 @@ use crate::checkpoint::{Checkpoint, Place, file_error, replace};
 use crate::data::batches::{self, LabelledBatch, Source};
 use crate::data::stream;
 use crate::engine::{Batch, Engine, Mode};
-use crate::layout::{Kind, Layout};
+use crate::layout::Layout;
 use crate::loss::softmax;
 use crate::optimise::OptimiserState;
 use crate::recipe::{Export, Figure, Recipe};
@@ -285,7 +285,7 @@ pub fn train(run: &Run<'_>, engine: &mut dyn Engine, report: &mut dyn FnMut(Prog
     engine.set_statistics(&state.statistics);
     let validation = run.validation.as_ref().map(|v| Prepared::new(v, run.recipe)).transpose()?;
     let weights = settings.class_weights.of(&counts(run.train.classes, labels));
-    let decays = decays(run.layout);
+    let decays = run.layout.decays();
     if state.place.finished {
         return outcome(run, state);
     }
@@ -396,15 +396,6 @@ fn counts(classes: &[usize], labels: usize) -> Vec<usize> {
         counts[class] += 1;
     }
     counts
-}
-
-/// Which parameters weight decay is for: those that multiply inputs.
-fn decays(layout: &Layout) -> Vec<bool> {
-    let mut decays = vec![false; layout.parameters];
-    for slot in layout.slots.iter().filter(|s| s.kind == Kind::Weight) {
-        decays[slot.offset..][..slot.len()].fill(true);
-    }
-    decays
 }
 
 /// Prepares the inputs of a step, on all cores. Epochs are counted from the first of the earliest run.

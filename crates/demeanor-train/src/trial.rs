@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::engine::{Batch, Engine, Mode};
-use crate::layout::{Kind, Layout};
+use crate::layout::Layout;
 use crate::native::NativeEngine;
 use crate::optimise::OptimiserState;
 use crate::recipe::Optimiser;
@@ -33,10 +33,6 @@ impl TrialStep {
         let [channels, height, width] = input;
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let values = (0..count * channels * height * width).map(|_| rng.random_range(-1.0..1.0)).collect();
-        let mut decays = vec![false; layout.parameters];
-        for slot in layout.slots.iter().filter(|slot| slot.kind == Kind::Weight) {
-            decays[slot.offset..][..slot.len()].fill(true);
-        }
         let optimiser =
             Optimiser::Sgd { rate: 1e-4, momentum: 0.9, nesterov: true, decay: 5e-4, decay_all: false, clip: 0.0 };
         Ok(TrialStep {
@@ -44,7 +40,7 @@ impl TrialStep {
             batch: Batch { count, height, width, values, widths: Vec::new() },
             parameters: layout.initial(1),
             gradient: vec![0.0; layout.parameters],
-            decays,
+            decays: layout.decays(),
             state: OptimiserState::new(&optimiser, layout.parameters),
             optimiser,
         })

@@ -418,8 +418,7 @@ impl<'a> Session<'a> {
         let style = "{msg} {wide_bar} {pos}/{len} steps, {eta} left";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
         let mut begun = None;
-        let mut show = |progress: Progress<'_>| {
-            match progress {
+        let mut show = |progress: Progress<'_>| match progress {
             Progress::Step { step, steps, epoch, epochs, loss, accuracy } => {
                 if begun != Some(steps) {
                     // a run that goes on, or the next run of a search: time left is reckoned from here
@@ -433,8 +432,9 @@ impl<'a> Session<'a> {
             }
             Progress::OtherIsa { before, now } => bar.suspend(|| {
                 note(format_args!(
-                    "the checkpoint was computed with {before}, this run goes on with {now}: its figures will differ in \
-                     their last digits from an unbroken run's; --isa {before} repeats it exactly, where the processor has that"
+                    "the checkpoint was computed with {before}, this run goes on with {now}: its figures will \
+                     differ in their last digits from an unbroken run's; --isa {before} repeats it exactly, where \
+                     the processor has that"
                 ));
             }),
             Progress::Epoch(record) => {
@@ -457,7 +457,6 @@ impl<'a> Session<'a> {
                 }
                 bar.suspend(|| note(line));
             }
-        }
         };
         let mut recipe = lesson.recipe.clone();
         if self.args.search {

@@ -6,6 +6,7 @@ mod seeded;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 pub const VOICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/demo-voice.wav");
 pub const PORTRAIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/portrait.png");
@@ -30,6 +31,23 @@ pub fn with_models(command: &mut Command, folder: &Path) {
 pub fn ffmpeg_is_there() -> bool {
     let there = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     there.is_ok_and(|s| s.success())
+}
+
+/// A film of two seconds, of a portrait and a voice, made once; `None`, said aloud each time, where there is no ffmpeg.
+#[allow(dead_code)]
+pub fn short_film(film: &OnceLock<Option<PathBuf>>, path: impl FnOnce() -> PathBuf) -> Option<&PathBuf> {
+    let film = film.get_or_init(|| {
+        ffmpeg_is_there().then(|| {
+            let source = ["-loop", "1", "-i", PORTRAIT, "-i", VOICE, "-r", "30", "-t", "2"];
+            let picture = ["-vf", "scale=640:-2,crop=640:480:0:0"];
+            let codec = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
+            self::film(path(), &[&source[..], &picture, &codec].concat())
+        })
+    });
+    if film.is_none() {
+        eprintln!("skipped: there is no ffmpeg");
+    }
+    film.as_ref()
 }
 
 /// Makes a film with ffmpeg.

@@ -97,7 +97,11 @@ impl Isa {
         if let Some(isa) = Isa::ALL.get(usize::from(at)) {
             return *isa;
         }
-        let isa = Isa::from_environment().ok().flatten().unwrap_or_else(Isa::best);
+        let named = std::env::var("DEMEANOR_ISA")
+            .ok()
+            .and_then(|name| name.parse().ok())
+            .filter(|isa: &Isa| isa.is_available());
+        let isa = named.unwrap_or_else(Isa::best);
         ACTIVE.store(isa as u8, Ordering::Relaxed);
         isa
     }
@@ -116,26 +120,6 @@ impl Isa {
         }
         ACTIVE.store(self as u8, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// What the environment variable `DEMEANOR_ISA` names; none where it is not set or empty.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Setting`] when it names no instruction set, or one that cannot run here.
-    pub fn from_environment() -> Result<Option<Isa>> {
-        let Ok(name) = std::env::var("DEMEANOR_ISA") else { return Ok(None) };
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let isa: Isa = name.parse()?;
-        if isa.is_available() {
-            return Ok(Some(isa));
-        }
-        let names: Vec<&str> = Isa::available().map(Isa::name).collect();
-        Err(Error::new(
-            ErrorKind::Setting,
-            format!("DEMEANOR_ISA: this processor or system has no {isa}; it has {}", names.join(", ")),
-        ))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Products of matrices in single precision, for training.
 
 use super::Isa;
+use std::cell::RefCell;
+
 use super::aligned::Aligned;
 use super::vector::{LANES, Simd, SimdOp};
 
@@ -11,6 +13,11 @@ const ROWS: usize = 96;
 const COLUMNS: usize = 256;
 /// See [`ROWS`].
 const DEPTH: usize = 256;
+
+thread_local! {
+    /// What the factors are packed into, kept from product to product.
+    static PACKED: RefCell<[Aligned<f32>; 2]> = RefCell::default();
+}
 
 /// A matrix in a slice.
 #[derive(Debug, Clone, Copy)]
@@ -75,8 +82,10 @@ impl Multiply<'_> {
     fn packed<S: Simd, const R: usize, const V: usize>(self, simd: S) {
         let Multiply { size: [m, n, k], a, b, c } = self;
         let wide = V * LANES;
-        let mut left = Aligned::<f32>::zeros(ROWS.min(m).next_multiple_of(R) * DEPTH.min(k));
-        let mut right = Aligned::<f32>::zeros(COLUMNS.min(n).next_multiple_of(wide) * DEPTH.min(k));
+        let [mut left, mut right] = PACKED.take();
+        // all that is read of them is written first
+        left.set_len(ROWS.min(m).next_multiple_of(R) * DEPTH.min(k));
+        right.set_len(COLUMNS.min(n).next_multiple_of(wide) * DEPTH.min(k));
         let mut part = [[0.0f32; 2 * LANES]; 8];
         for k0 in (0..k).step_by(DEPTH) {
             let depth = DEPTH.min(k - k0);
@@ -125,6 +134,7 @@ impl Multiply<'_> {
                 }
             }
         }
+        PACKED.set([left, right]);
     }
 }
 

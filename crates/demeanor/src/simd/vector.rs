@@ -21,9 +21,17 @@ pub trait Simd: RawSimd {
     /// The same number in all lanes.
     fn splat(self, value: f32) -> Self::F32;
     /// Reads 16 numbers.
-    fn load(self, from: &[f32; LANES]) -> Self::F32;
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F32 {
+        // SAFETY: an array of 16 numbers.
+        unsafe { self.read(from.as_ptr()) }
+    }
     /// Writes 16 numbers.
-    fn store(self, block: Self::F32, to: &mut [f32; LANES]);
+    #[inline(always)]
+    fn store(self, block: Self::F32, to: &mut [f32; LANES]) {
+        // SAFETY: an array of 16 numbers.
+        unsafe { self.write(to.as_mut_ptr(), block) }
+    }
     /// `a + b`.
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b`.
@@ -85,7 +93,13 @@ mod raw {
         ///
         /// # Safety
         /// 16 numbers must be readable at `from`.
-        unsafe fn read_f16(self, from: *const u16) -> Self::F32;
+        #[inline(always)]
+        unsafe fn read_f16(self, from: *const u16) -> Self::F32 {
+            // SAFETY: the caller's promise; an array of u16 needs no more alignment than a u16.
+            let numbers = unsafe { *from.cast::<[u16; 16]>() }.map(|half| half::f16::from_bits(half).to_f32());
+            // SAFETY: an array of 16 numbers.
+            unsafe { self.read(numbers.as_ptr()) }
+        }
         /// Reads 16 pairs of bfloat16 numbers: the first of each pair, and the second.
         ///
         /// # Safety

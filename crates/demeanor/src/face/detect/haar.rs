@@ -132,8 +132,7 @@ impl HaarDetector {
         out: &mut Vec<Region>,
     ) -> Result<()> {
         out.clear();
-        self.search(frame, area, settings)?;
-        out.extend(self.detections.iter().map(|detection| detection.region));
+        out.extend(self.agreements(frame, area, settings)?.iter().map(|found| found.region));
         Ok(())
     }
 
@@ -149,8 +148,7 @@ impl HaarDetector {
         out: &mut Vec<Agreement>,
     ) -> Result<()> {
         out.clear();
-        self.search(frame, area, settings)?;
-        out.extend_from_slice(&self.detections);
+        out.extend_from_slice(self.agreements(frame, area, settings)?);
         Ok(())
     }
 

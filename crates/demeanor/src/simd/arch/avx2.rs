@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use crate::simd::scan;
-use crate::simd::vector::{LANES, RawSimd, Simd, SimdOp};
+use crate::simd::vector::{RawSimd, Simd, SimdOp};
 
 /// Does the work with AVX2 instructions.
 ///
@@ -111,16 +111,6 @@ impl Simd for Avx2 {
     fn splat(self, value: f32) -> Self::F32 {
         // SAFETY: `self` proves that the processor has AVX2.
         unsafe { [_mm256_set1_ps(value); 2] }
-    }
-    #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::F32 {
-        // SAFETY: an array of 16 numbers.
-        unsafe { self.read(from.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store(self, block: Self::F32, to: &mut [f32; LANES]) {
-        // SAFETY: an array of 16 numbers.
-        unsafe { self.write(to.as_mut_ptr(), block) }
     }
     halves!(add, _mm256_add_ps);
     halves!(mul, _mm256_mul_ps);

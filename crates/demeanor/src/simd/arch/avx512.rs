@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use crate::simd::scan;
-use crate::simd::vector::{LANES, RawSimd, Simd, SimdOp};
+use crate::simd::vector::{RawSimd, Simd, SimdOp};
 
 /// Does the work with AVX-512 instructions.
 ///
@@ -109,16 +109,6 @@ impl Simd for Avx512 {
     fn splat(self, value: f32) -> Self::F32 {
         // SAFETY: `self` proves that the processor has AVX-512.
         unsafe { _mm512_set1_ps(value) }
-    }
-    #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::F32 {
-        // SAFETY: an array of 16 numbers.
-        unsafe { self.read(from.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store(self, block: Self::F32, to: &mut [f32; LANES]) {
-        // SAFETY: an array of 16 numbers.
-        unsafe { self.write(to.as_mut_ptr(), block) }
     }
     whole!(add, _mm512_add_ps);
     whole!(mul, _mm512_mul_ps);

@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 
 use crate::simd::scan;
-use crate::simd::vector::{LANES, RawSimd, Simd, SimdOp};
+use crate::simd::vector::{RawSimd, Simd, SimdOp};
 
 /// Does the work with NEON instructions, which this target always has.
 #[inline]
@@ -42,13 +42,6 @@ impl RawSimd for Neon {
         unsafe { std::array::from_fn(|i| vld1q_f32(from.add(4 * i))) }
     }
     #[inline(always)]
-    unsafe fn read_f16(self, from: *const u16) -> Self::F32 {
-        // SAFETY: 16 numbers are readable.
-        let halves = unsafe { *from.cast::<[u16; LANES]>() };
-        let numbers = halves.map(|half| half::f16::from_bits(half).to_f32());
-        self.load(&numbers)
-    }
-    #[inline(always)]
     unsafe fn read_bf16_pairs(self, from: *const u16) -> [Self::F32; 2] {
         // SAFETY: 32 numbers are readable.
         unsafe {
@@ -72,16 +65,6 @@ impl Simd for Neon {
     fn splat(self, value: f32) -> Self::F32 {
         // SAFETY: this target has NEON.
         unsafe { [vdupq_n_f32(value); 4] }
-    }
-    #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::F32 {
-        // SAFETY: an array of 16 numbers.
-        unsafe { self.read(from.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store(self, block: Self::F32, to: &mut [f32; LANES]) {
-        // SAFETY: an array of 16 numbers.
-        unsafe { self.write(to.as_mut_ptr(), block) }
     }
     quarters!(add, vaddq_f32);
     quarters!(mul, vmulq_f32);

@@ -32,12 +32,6 @@ impl RawSimd for Portable {
         unsafe { *from.cast::<[f32; LANES]>() }
     }
     #[inline(always)]
-    unsafe fn read_f16(self, from: *const u16) -> Self::F32 {
-        // SAFETY: as for `read`.
-        let halves = unsafe { *from.cast::<[u16; LANES]>() };
-        halves.map(|half| half::f16::from_bits(half).to_f32())
-    }
-    #[inline(always)]
     unsafe fn read_bf16_pairs(self, from: *const u16) -> [Self::F32; 2] {
         // SAFETY: 32 numbers are readable there.
         let pairs = unsafe { *from.cast::<[[u16; 2]; LANES]>() };
@@ -54,14 +48,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F32 {
         [value; LANES]
-    }
-    #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::F32 {
-        *from
-    }
-    #[inline(always)]
-    fn store(self, block: Self::F32, to: &mut [f32; LANES]) {
-        *to = block;
     }
     #[inline(always)]
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {

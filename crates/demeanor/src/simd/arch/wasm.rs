@@ -4,7 +4,7 @@
 use std::arch::wasm32::*;
 
 use crate::simd::scan;
-use crate::simd::vector::{LANES, RawSimd, Simd, SimdOp};
+use crate::simd::vector::{RawSimd, Simd, SimdOp};
 
 /// Does the work with SIMD instructions, which this build is made for.
 #[inline]
@@ -42,13 +42,6 @@ impl RawSimd for Wasm {
         unsafe { std::array::from_fn(|i| v128_load(from.add(4 * i).cast())) }
     }
     #[inline(always)]
-    unsafe fn read_f16(self, from: *const u16) -> Self::F32 {
-        // SAFETY: 16 numbers are readable.
-        let halves = unsafe { *from.cast::<[u16; LANES]>() };
-        let numbers = halves.map(|half| half::f16::from_bits(half).to_f32());
-        self.load(&numbers)
-    }
-    #[inline(always)]
     unsafe fn read_bf16_pairs(self, from: *const u16) -> [Self::F32; 2] {
         // SAFETY: 32 numbers are readable.
         unsafe {
@@ -68,16 +61,6 @@ impl Simd for Wasm {
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F32 {
         [f32x4_splat(value); 4]
-    }
-    #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::F32 {
-        // SAFETY: an array of 16 numbers.
-        unsafe { self.read(from.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store(self, block: Self::F32, to: &mut [f32; LANES]) {
-        // SAFETY: an array of 16 numbers.
-        unsafe { self.write(to.as_mut_ptr(), block) }
     }
     quarters!(add, f32x4_add);
     quarters!(mul, f32x4_mul);
