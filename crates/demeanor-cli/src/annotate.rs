@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use demeanor::estimate::fresh_voice;
 use demeanor::pipeline::Estimate;
 use demeanor_media::capture::{self, About};
 use image::RgbImage;
@@ -18,7 +19,6 @@ use tempfile::TempPath;
 
 use crate::claim::resolved;
 use crate::draw::Pen;
-use crate::estimate::{fresh_voice, scaled};
 use crate::output;
 use crate::terminal;
 
@@ -108,7 +108,7 @@ impl Annotator {
         };
         for face in estimate.faces {
             if let Some(scores) = &face.scores {
-                let (region, reading) = (scaled(&face.region, scale), scores.reading(min_score));
+                let (region, reading) = (face.region.scaled(scale), scores.reading(min_score));
                 self.pen.face(&mut picture, &region, reading, scores);
                 let below = region.y + region.height;
                 self.pen.note(&mut picture, &format!("face {}", face.id), reading, region.x, below);

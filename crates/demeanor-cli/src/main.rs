@@ -8,7 +8,6 @@ mod cmd;
 mod dashboard;
 mod detector;
 mod draw;
-mod estimate;
 mod interrupt;
 mod latency;
 mod model;

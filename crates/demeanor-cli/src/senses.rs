@@ -24,7 +24,7 @@ pub struct SenseArgs {
     #[arg(long, value_name = "FILE")]
     pub speech_model: Option<PathBuf>,
     /// Below this score the answer is "unsure"
-    #[arg(long, value_name = "P", default_value_t = 0.4, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = demeanor::estimate::MIN_SCORE_LIVE, value_parser = share)]
     pub min_score: f32,
     /// Side of the smallest face, in pixels of a picture with 480 rows; less finds more and takes longer [default: 60; 32 for
     /// films, but not with --detector haar]

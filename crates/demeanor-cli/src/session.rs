@@ -9,13 +9,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use demeanor::estimate::{EstimateRecord, fresh_voice};
 use demeanor::face::watch::{FaceEstimate, Stage};
 use demeanor::fuse::Fused;
 use demeanor::pipeline::Pipeline;
 use demeanor::speech::listen::VoiceEstimate;
 use demeanor::{Audio, Frame, Hz, PixelLayout, Scores};
 
-use crate::estimate::{Line, fresh_voice};
 use crate::interrupt;
 use crate::latency::{Latency, ms};
 use crate::output::Output;
@@ -465,7 +465,7 @@ impl Worker {
         let estimate = self.pipeline.estimate();
         // of the newest that was seen or heard, so that the times of lines never go back
         let time = estimate.time;
-        let line = Line::new(&estimate, time, picture.map(|_| self.report.read), 1.0, self.min_score);
+        let line = EstimateRecord::new(&estimate, time, picture.map(|_| self.report.read), 1.0, self.min_score);
         let mut text = Vec::new();
         if self.json.is_some() || self.record.as_ref().is_some_and(Record::is_open) {
             serde_json::to_writer(&mut text, &line).map_err(io::Error::from)?;
@@ -558,7 +558,7 @@ impl Worker {
 }
 
 /// `0:03.2  face 1 reads as happy (71 %); voice silent; together happy (70 %)`
-fn in_words(line: &Line, time: Duration) -> String {
+fn in_words(line: &EstimateRecord, time: Duration) -> String {
     let percent = |score: f32| (100.0 * score).round();
     let mut parts = Vec::new();
     for face in &line.faces {

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use demeanor::estimate::{RecordingRecord, thousandths};
+use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
 use demeanor::speech::resample::{LARGEST_SAMPLE, Resampler};
-use demeanor::{Audio, Error, ErrorKind, Hz, Result};
+use demeanor::{Audio, Error, ErrorKind, Hz, Result, SpeechReader};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecodeError;
 use symphonia::core::formats::probe::Hint;
@@ -163,6 +165,24 @@ impl Recording {
     /// default, else the first.
     pub fn with_track(self, track: Option<usize>) -> Self {
         Recording { track, ..self }
+    }
+
+    /// What is told of it: its utterances are found, and each is read; and what is wrong with it, short of an error. An
+    /// utterance reads as unsure where its highest score is under `min_score`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] when there is no sound in it that can be decoded.
+    pub fn record(self, reader: &mut SpeechReader, min_score: f32) -> Result<(RecordingRecord, Vec<String>)> {
+        let mut detector = VoiceDetector::new(VoiceSettings::default())?;
+        let mut segments = Vec::new();
+        let mut each = |utterance: Utterance<'_>| -> Result<()> {
+            segments.extend(reader.segment(&utterance, min_score)?);
+            Ok(())
+        };
+        let heard = self.hear::<Error>(None, RATE, &mut |_, _| {}, &mut |piece| detector.push(piece, &mut each))?;
+        detector.finish::<Error>(&mut each)?;
+        let model = reader.model().header().name.clone();
+        Ok((RecordingRecord { duration_s: thousandths(heard.seconds), model, segments }, heard.warnings))
     }
 
     /// Decodes it, and hands it on to `each` as it comes, mono at the rate `to`. `progress` is told how many seconds are done,

@@ -172,6 +172,7 @@ impl Picture {
 
 /// A rectangle in a frame, in pixels from the top left corner; it may reach over the frame's edge.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Region {
     /// Left edge.
     pub x: f32,
@@ -187,6 +188,12 @@ impl Region {
     /// The whole of a frame.
     pub fn whole(frame: &Frame<'_>) -> Self {
         Region { x: 0.0, y: 0.0, width: frame.width() as f32, height: frame.height() as f32 }
+    }
+
+    /// The same in pixels of a frame that is `scale` times larger.
+    #[must_use]
+    pub fn scaled(&self, scale: f32) -> Region {
+        Region { x: self.x * scale, y: self.y * scale, width: self.width * scale, height: self.height * scale }
     }
 
     /// Intersection over union with another region, 0 to 1.

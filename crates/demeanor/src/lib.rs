@@ -14,6 +14,7 @@ pub mod nn;
 pub mod simd;
 
 pub mod baseline;
+pub mod estimate;
 pub mod fuse;
 pub mod pipeline;
 pub mod smooth;

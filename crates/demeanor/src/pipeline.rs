@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::emotion::Scores;
 use crate::error::Result;
-use crate::face::detect::Detector;
+use crate::face::detect::{Detector, DetectorKind};
 use crate::face::net::FaceModel;
 use crate::face::watch::{FaceEstimate, Stage, WatchSettings, Watcher};
 use crate::fuse::{Evidence, FuseSettings, Fused, fuse};
@@ -50,6 +50,7 @@ pub struct PipelineBuilder {
     face: Option<FaceModel>,
     speech: Option<SpeechModel>,
     settings: Settings,
+    detector: Option<Detector>,
 }
 
 impl PipelineBuilder {
@@ -74,12 +75,26 @@ impl PipelineBuilder {
         self
     }
 
+    /// Finds faces with this detector instead of the cascade. Unless the settings say otherwise, faces are watched as suits it.
+    #[must_use]
+    pub fn detector(mut self, detector: Detector) -> Self {
+        if detector.kind() == DetectorKind::BlazeFace && self.settings.watch == WatchSettings::default() {
+            self.settings.watch = WatchSettings::blazeface();
+        }
+        self.detector = Some(detector);
+        self
+    }
+
     /// The pipeline.
     ///
     /// # Errors
     /// [`Setting`](crate::ErrorKind::Setting) when a setting is out of its range.
     pub fn build(self) -> Result<Pipeline> {
-        Pipeline::new(self.face, self.speech, self.settings)
+        let mut pipeline = Pipeline::new(self.face, self.speech, self.settings)?;
+        if let Some(detector) = self.detector {
+            pipeline.set_detector(detector);
+        }
+        Ok(pipeline)
     }
 }
 

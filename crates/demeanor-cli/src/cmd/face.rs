@@ -5,15 +5,15 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use demeanor::face::detect::{HaarSettings, Landmarks, MAX_FACES};
-use demeanor::{FaceReader, Picture, Reading, Region, Scores};
+use demeanor::estimate::{FaceRecord, MIN_SCORE, PictureRecord};
+use demeanor::face::detect::{HaarSettings, MAX_FACES};
+use demeanor::{Face, FaceReader, Picture, Reading, Region};
 use demeanor_media::picture::{self, EXTENSIONS, Opened};
 use serde::Serialize;
 
 use crate::claim::{Claims, OverwriteArgs};
 use crate::detector::DetectorArgs;
 use crate::draw::{Pen, in_rgb};
-use crate::estimate::scaled;
 use crate::sources::{self, FileName, Source};
 use crate::terminal::{self, Outcome};
 use crate::write::write_whole;
@@ -62,9 +62,6 @@ pub struct Args {
     overwrite: OverwriteArgs,
 }
 
-/// Twice what pure chance gives each of seven emotions, about.
-pub const MIN_SCORE: f32 = 0.3;
-
 /// A score of the command line: 0 to 1.
 pub fn score(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
@@ -78,22 +75,8 @@ pub fn score(text: &str) -> Result<f32, String> {
 struct PictureLine<'a> {
     #[serde(flatten)]
     file: FileName,
-    width: usize,
-    height: usize,
-    faces: &'a [Face],
-}
-
-/// A face that was read.
-#[derive(Debug, Serialize)]
-struct Face {
-    region: Region,
-    /// Of the detector; null where the picture was read whole.
-    confidence: Option<f32>,
-    landmarks: Option<Landmarks>,
-    quality: f32,
-    emotion: Reading,
-    score: f32,
-    scores: Scores,
+    #[serde(flatten)]
+    picture: &'a PictureRecord,
 }
 
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -114,33 +97,23 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         let name = source.shown();
         let found =
             read(source, args.max_memory << 20).and_then(|p| reader.read(&name, &p.picture).map(|faces| (p, faces)));
-        let (Opened { picture, reduced }, mut faces) = match found {
+        let (Opened { picture, reduced }, faces) = match found {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
         // told in pixels of the file
-        let shown = |faces: &mut [Face], scale: f32| {
-            for face in faces {
-                face.region = scaled(&face.region, scale);
-                face.landmarks = face.landmarks.map(|all| all.map(|[x, y]| [x * scale, y * scale]));
-            }
-        };
+        let told = PictureRecord::new(&picture.frame(), &faces, reduced, args.min_score);
         if reduced > 1 {
             terminal::note(format_args!(
                 "{name}: read at a {} of its size, for want of memory (--max-memory)",
                 ["half", "quarter", "eighth"].get(reduced.ilog2() as usize - 1).unwrap_or(&"part")
             ));
-            shown(&mut faces, reduced as f32);
         }
         if args.json {
-            let (width, height) = (picture.width() * reduced as usize, picture.height() * reduced as usize);
-            serde_json::to_writer(
-                &mut out,
-                &PictureLine { file: FileName::of(source.path()), width, height, faces: &faces },
-            )?;
+            serde_json::to_writer(&mut out, &PictureLine { file: FileName::of(source.path()), picture: &told })?;
             writeln!(out)?;
         } else {
-            for (index, face) in faces.iter().enumerate() {
+            for (index, face) in told.faces.iter().enumerate() {
                 writeln!(out, "{}", line(&name, index, faces.len(), face, coloured))?;
             }
         }
@@ -152,9 +125,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             ));
         }
         if let Some(annotator) = &mut annotator {
-            shown(&mut faces, 1.0 / reduced as f32);
             // the other pictures are still read
-            if let Err(error) = annotator.write(source, picture, &faces) {
+            if let Err(error) = annotator.write(source, picture, &faces, args.min_score) {
                 return Ok(Err(error));
             }
         }
@@ -170,11 +142,10 @@ fn read(source: &Source, max_memory: u64) -> anyhow::Result<Opened> {
     })
 }
 
-/// What reads faces, and from which score on it is believed.
+/// What reads faces, looking for them or not.
 struct Reader {
     faces: FaceReader,
     whole: bool,
-    min_score: f32,
 }
 
 impl Reader {
@@ -187,7 +158,7 @@ impl Reader {
         if let Some(pixels) = args.min_face {
             faces = faces.with_min_face(pixels);
         }
-        Ok(Reader { faces, whole: args.whole, min_score: args.min_score })
+        Ok(Reader { faces, whole: args.whole })
     }
 
     /// The faces of a picture, the largest first.
@@ -197,16 +168,12 @@ impl Reader {
         if !self.whole && self.faces.has_more_faces() {
             terminal::warn(format_args!("{name}: more than {MAX_FACES} faces; only the surest {MAX_FACES} are read"));
         }
-        let face = |demeanor::Face { region, confidence, landmarks, quality, scores }| {
-            let (emotion, (_, score)) = (scores.reading(self.min_score), scores.top());
-            Face { region, confidence, landmarks, quality, emotion, score, scores }
-        };
-        Ok(found.into_iter().map(face).collect())
+        Ok(found)
     }
 }
 
 /// A face in one line.
-fn line(file: &str, index: usize, count: usize, face: &Face, coloured: bool) -> String {
+fn line(file: &str, index: usize, count: usize, face: &FaceRecord, coloured: bool) -> String {
     let which = if count > 1 { format!("face {} of {count}", index + 1) } else { "face".to_owned() };
     let Region { x, y, width, height } = face.region;
     let mut scores: Vec<_> = face.scores.iter().collect();
@@ -274,7 +241,7 @@ impl Annotator {
         Ok(Annotator { pen: Pen::new()?, paths, overwrite: claims.overwrite() })
     }
 
-    fn write(&mut self, source: &Source, picture: Picture, faces: &[Face]) -> anyhow::Result<()> {
+    fn write(&mut self, source: &Source, picture: Picture, faces: &[Face], min_score: f32) -> anyhow::Result<()> {
         let path = self.paths.get(source.path()).context("no place for the annotated picture")?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
@@ -291,9 +258,7 @@ impl Annotator {
         }
         let scale = factor as f32;
         for face in faces {
-            let Region { x, y, width, height } = face.region;
-            let region = Region { x: x * scale, y: y * scale, width: width * scale, height: height * scale };
-            self.pen.face(&mut image, &region, face.emotion, &face.scores);
+            self.pen.face(&mut image, &face.region.scaled(scale), face.scores.reading(min_score), &face.scores);
         }
         let mut png = Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png)?;

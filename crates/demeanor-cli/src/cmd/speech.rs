@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use demeanor::estimate::{MIN_SCORE, RecordingRecord, SegmentRecord, thousandths};
 use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
 use demeanor::speech::read::SpeechReader;
-use demeanor::{Audio, Hz, Reading, Scores};
+use demeanor::{Audio, Hz, Reading};
 use demeanor_media::sound::{EXTENSIONS, Encoding, Raw, Recording};
 use serde::Serialize;
 
@@ -59,9 +60,6 @@ pub struct Args {
     model: Option<PathBuf>,
 }
 
-/// More than twice what pure chance gives each of eight emotions.
-const MIN_SCORE: f32 = 0.3;
-
 fn score(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
@@ -86,12 +84,11 @@ fn within(text: &str, low: f64, high: f64) -> Result<f64, String> {
 
 /// A recording in JSON.
 #[derive(Serialize)]
-struct FileLine<'a> {
+struct FileLine {
     #[serde(flatten)]
     file: FileName,
-    duration_s: f64,
-    model: &'a str,
-    segments: &'a [Segment],
+    #[serde(flatten)]
+    recording: RecordingRecord,
 }
 
 /// A window in JSON.
@@ -99,17 +96,7 @@ struct FileLine<'a> {
 struct WindowLine<'a> {
     #[serde(flatten)]
     file: FileName,
-    window: &'a Segment,
-}
-
-/// A stretch of speech that was read.
-#[derive(Debug, Serialize)]
-struct Segment {
-    start_s: f64,
-    end_s: f64,
-    emotion: Reading,
-    score: f32,
-    scores: Scores,
+    window: &'a SegmentRecord,
 }
 
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -213,12 +200,9 @@ impl Reader {
             terminal::warn(format_args!("{name}: {warning}"));
         }
         if args.json {
-            let duration_s = thousandths(heard.seconds);
-            let model = &self.speech.model().header().name;
-            serde_json::to_writer(
-                &mut out,
-                &FileLine { file: FileName::of(source.path()), duration_s, model, segments: &segments },
-            )?;
+            let model = self.speech.model().header().name.clone();
+            let recording = RecordingRecord { duration_s: thousandths(heard.seconds), model, segments };
+            serde_json::to_writer(&mut out, &FileLine { file: FileName::of(source.path()), recording })?;
             writeln!(out)?;
             out.flush()?;
         }
@@ -229,15 +213,8 @@ impl Reader {
     }
 
     /// What a stretch of speech reads as; nothing where it is silent after all.
-    fn read(&mut self, utterance: Utterance<'_>) -> anyhow::Result<Option<Segment>> {
-        let Some(scores) = self.speech.read(&utterance.audio)? else { return Ok(None) };
-        Ok(Some(Segment {
-            start_s: thousandths(utterance.start_s()),
-            end_s: thousandths(utterance.end_s()),
-            emotion: scores.reading(self.min_score),
-            score: scores.top().1,
-            scores,
-        }))
+    fn read(&mut self, utterance: Utterance<'_>) -> anyhow::Result<Option<SegmentRecord>> {
+        Ok(self.speech.segment(&utterance, self.min_score)?)
     }
 }
 
@@ -253,11 +230,7 @@ fn windows(samples: &[f32], length: f64, hop: f64) -> impl Iterator<Item = (usiz
     })
 }
 
-fn thousandths(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
-}
-
-fn line(file: &str, segment: &Segment, coloured: bool) -> String {
+fn line(file: &str, segment: &SegmentRecord, coloured: bool) -> String {
     let mut scores: Vec<_> = segment.scores.iter().collect();
     scores.sort_by(|a, b| b.1.total_cmp(&a.1));
     let (top, rest) = match segment.emotion {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail};
+use demeanor::estimate::{EstimateRecord, fresh_voice};
 use demeanor::face::watch::{FaceEstimate, Stage};
 use demeanor::pipeline::Pipeline;
 use demeanor::{Audio, Emotion, Frame, Hz, PixelLayout, Scores};
@@ -14,7 +15,6 @@ use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
 use crate::annotate::Annotator;
 use crate::claim::{Claims, OverwriteArgs};
 use crate::detector::Name;
-use crate::estimate::{self, Line, fresh_voice, scaled};
 use crate::interrupt;
 use crate::latency::{Latency, ms};
 use crate::output::Sink;
@@ -523,7 +523,7 @@ impl Reading {
         self.found |= estimate.faces.iter().any(|f| f.scores.is_some());
         self.ids = estimate.faces.iter().map(|f| f.id).fold(self.ids, u32::max);
         if outputs.json.is_open() {
-            let line = Line::new(&estimate, time, Some(self.frames), self.scale, self.min_score);
+            let line = EstimateRecord::new(&estimate, time, Some(self.frames), self.scale, self.min_score);
             outputs.json.write(|w| write_json(w, &line));
         }
         if outputs.csv.is_open() {
@@ -543,7 +543,7 @@ impl Reading {
             outputs.csv.write(|w| {
                 for face in estimate.faces {
                     row.face = Some(face);
-                    row.region = Some(scaled(&face.region, self.scale));
+                    row.region = Some(face.region.scaled(self.scale));
                     row.landmarks = face.landmarks.map(|all| all.map(|[x, y]| [x * self.scale, y * self.scale]));
                     csv::row(w, &row, labels.0, labels.1, labels.2)?;
                 }
@@ -605,7 +605,7 @@ impl Reading {
     fn sound_line(&mut self, time: Duration, outputs: &mut Outputs) -> Result<()> {
         self.last_sound_line = Some(time);
         if outputs.json.is_open() {
-            let line = Line::new(&self.pipeline.estimate(), time, None, 1.0, self.min_score);
+            let line = EstimateRecord::new(&self.pipeline.estimate(), time, None, 1.0, self.min_score);
             outputs.json.write(|w| write_json(w, &line));
         }
         Ok(())
@@ -669,7 +669,7 @@ fn sorted(labels: &[Emotion]) -> Vec<Emotion> {
     Emotion::ALL.into_iter().filter(|e| labels.contains(e)).collect()
 }
 
-fn write_json(out: &mut dyn Write, line: &estimate::Line) -> io::Result<()> {
+fn write_json(out: &mut dyn Write, line: &EstimateRecord) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line).map_err(io::Error::from)?;
     writeln!(out)
 }

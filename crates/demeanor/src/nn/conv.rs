@@ -2,6 +2,8 @@
 //!
 //! The weights stand in the order in which [`simd::conv`] uses them.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::nn::map::Map;
 use crate::simd::{self, Aligned, Isa, LANES, padded};
@@ -44,9 +46,9 @@ pub(crate) struct Convolution {
     /// Blocks of output channels in each group but the last.
     pub(crate) together: usize,
     /// `[groups][planes][kernel height][kernel width][channels of the plane][blocks of the group][16]`
-    pub(crate) weights: Aligned<f32>,
-    pub(crate) bias: Aligned<f32>,
-    pub(crate) affine: Option<(Aligned<f32>, Aligned<f32>)>,
+    pub(crate) weights: Arc<Aligned<f32>>,
+    pub(crate) bias: Arc<Aligned<f32>>,
+    pub(crate) affine: Option<[Arc<Aligned<f32>>; 2]>,
 }
 
 impl Convolution {
@@ -84,9 +86,9 @@ impl Convolution {
             channels: parts.channels,
             out: parts.out,
             together,
-            weights,
+            weights: Arc::new(weights),
             bias: filled(parts.bias),
-            affine: parts.affine.map(|(scale, shift)| (filled(scale), filled(shift))),
+            affine: parts.affine.map(|(scale, shift)| [filled(scale), filled(shift)]),
         }
     }
 
@@ -109,8 +111,8 @@ impl Convolution {
     }
 }
 
-fn filled(values: &[f32]) -> Aligned<f32> {
+fn filled(values: &[f32]) -> Arc<Aligned<f32>> {
     let mut buffer = Aligned::zeros(padded(values.len()));
     buffer[..values.len()].copy_from_slice(values);
-    buffer
+    Arc::new(buffer)
 }

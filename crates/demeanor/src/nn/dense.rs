@@ -1,5 +1,7 @@
 //! Products of a row with a matrix of weights.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Tensor, Values};
 use crate::simd::{self, Aligned, Isa, LANES, padded};
@@ -21,8 +23,8 @@ pub(crate) struct Matrix {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Weights {
-    F32(Aligned<f32>),
-    F16(Aligned<u16>),
+    F32(Arc<Aligned<f32>>),
+    F16(Arc<Aligned<u16>>),
 }
 
 impl Matrix {
@@ -44,7 +46,7 @@ impl Matrix {
         [units, columns]: [usize; 2],
         rows: usize,
         column: impl Fn(usize) -> Option<usize>,
-        kind: impl Fn(Aligned<T>) -> Weights,
+        kind: impl Fn(Arc<Aligned<T>>) -> Weights,
         value: impl Fn(usize) -> T,
     ) -> Self {
         let mut groups = Vec::new();
@@ -75,7 +77,7 @@ impl Matrix {
             first += wide;
             start += rows * wide;
         }
-        Matrix { isa, rows, units, groups, weights: kind(weights) }
+        Matrix { isa, rows, units, groups, weights: kind(Arc::new(weights)) }
     }
 
     /// Rows of the matrix.
@@ -116,7 +118,7 @@ fn widest(isa: Isa, blocks: usize) -> usize {
 pub(crate) struct DenseLayer {
     matrix: Matrix,
     /// Padded to whole blocks.
-    bias: Aligned<f32>,
+    bias: Arc<Aligned<f32>>,
     relu: bool,
 }
 
@@ -125,7 +127,7 @@ impl DenseLayer {
     pub(crate) fn new(matrix: Matrix, bias: &[f32], relu: bool) -> Self {
         let mut padded = Aligned::zeros(matrix.padded_units());
         padded[..bias.len()].copy_from_slice(bias);
-        DenseLayer { matrix, bias: padded, relu }
+        DenseLayer { matrix, bias: Arc::new(padded), relu }
     }
 
     /// Units, padded to whole blocks: how many numbers [`DenseLayer::run`] gives, zeros at the end.

@@ -1,5 +1,7 @@
 //! Long short-term memories and gated recurrent units, step by step.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Tensor, Tensors, Values};
 use crate::nn::conv::{Convolution, Parts};
@@ -33,7 +35,7 @@ pub(crate) struct Cell {
     units: usize,
     matrix: Matrix,
     /// Of a GRU's recurrent product; zeros for an LSTM.
-    bias: Aligned<f32>,
+    bias: Arc<Aligned<f32>>,
 }
 
 /// What a direction remembers from step to step.
@@ -91,7 +93,7 @@ impl Cell {
             bias.copy_from_slice(&spread(named(tensors, path, "recurrent.bias")?, gates, units)?.to_f32());
         }
         let matrix = Matrix::new(isa, &recurrent, padded(units), |row| (row < units).then_some(row));
-        Ok(Cell { isa, kind, units, matrix, bias })
+        Ok(Cell { isa, kind, units, matrix, bias: Arc::new(bias) })
     }
 
     /// The weights and the bias of the input, gates apart: `[gates padded units, rows]` and `[gates padded units]`.

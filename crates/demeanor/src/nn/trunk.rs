@@ -4,6 +4,8 @@
 //! channels, so that a pixel of a plane is one cache line and 16 pixels in a row are a tile as they stand. All pictures of a
 //! batch are done together, layer by layer, so that weights are fetched from memory once for all of them.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::model::Tensors;
 use crate::nn::map::Map;
@@ -39,8 +41,8 @@ struct Step {
     inputs: usize,
     outputs: usize,
     /// `[outputs / 32][planes x taps][2][16 pairs][16 columns][2]`
-    weights: Aligned<Bf16>,
-    bias: Aligned<f32>,
+    weights: Arc<Aligned<Bf16>>,
+    bias: Arc<Aligned<f32>>,
     /// Places of the windows' pixels, counted in numbers from that of the result.
     offsets: Vec<isize>,
 }
@@ -231,8 +233,8 @@ impl Trunk {
             kernel: conv.kernel,
             inputs,
             outputs,
-            weights,
-            bias: padded,
+            weights: Arc::new(weights),
+            bias: Arc::new(padded),
             offsets,
         });
     }

@@ -159,7 +159,7 @@ impl Sweep<'_> {
             let mut affine = [(zero, zero); V];
             for v in 0..V {
                 bias[v] = simd.read(convolution.bias.as_ptr().add((self.first + v) * LANES));
-                if let Some((scale, shift)) = &convolution.affine {
+                if let Some([scale, shift]) = &convolution.affine {
                     let at = (self.first + v) * LANES;
                     affine[v] = (simd.read(scale.as_ptr().add(at)), simd.read(shift.as_ptr().add(at)));
                 }

@@ -7,8 +7,10 @@
 //!    the last ending with the utterance; their scores are averaged. Silent windows are left out.
 
 use crate::emotion::{Emotion, Scores};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::estimate::{RecordingRecord, SegmentRecord, thousandths};
 use crate::input::Audio;
+use crate::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
 use crate::speech::net::SpeechModel;
 use crate::speech::prepare::{SpeechPreparer, trim};
 use crate::speech::resample::ToMono;
@@ -37,6 +39,33 @@ impl SpeechReader {
     /// The model.
     pub fn model(&self) -> &SpeechModel {
         &self.model
+    }
+
+    /// What is told of a recording of any rate and channel count: its utterances are found, and each is read. One reads as
+    /// unsure where its highest score is under `min_score`.
+    ///
+    /// # Errors
+    /// As [`SpeechReader::read`].
+    pub fn record(&mut self, audio: &Audio<'_>, min_score: f32) -> Result<RecordingRecord> {
+        let mut detector = VoiceDetector::new(VoiceSettings::default())?;
+        let mut segments = Vec::new();
+        let mut each = |utterance: Utterance<'_>| -> Result<()> {
+            segments.extend(self.segment(&utterance, min_score)?);
+            Ok(())
+        };
+        let mut to_mono = ToMono::new(RATE);
+        detector.push::<Error>(&to_mono.convert(audio)?, &mut each)?;
+        detector.finish::<Error>(&mut each)?;
+        let model = self.model.header().name.clone();
+        Ok(RecordingRecord { duration_s: thousandths(audio.seconds()), model, segments })
+    }
+
+    /// What is told of a stretch of speech; `None` where it is silent after all.
+    ///
+    /// # Errors
+    /// As [`SpeechReader::read`].
+    pub fn segment(&mut self, utterance: &Utterance<'_>, min_score: f32) -> Result<Option<SegmentRecord>> {
+        Ok(self.read(&utterance.audio)?.map(|scores| SegmentRecord::new(utterance, scores, min_score)))
     }
 
     /// What an utterance of any length, rate and channel count reads as; `None` where it is silent.

@@ -37,6 +37,7 @@ pub enum DetectorKind {
 
 /// Six places in a face, in pixels of the frame: x to the right, y down. Right and left are the person's own.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Landmarks {
     /// Middle of the right eye.
     pub right_eye: [f32; 2],
