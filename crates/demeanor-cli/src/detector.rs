@@ -41,16 +41,16 @@ impl DetectorArgs {
         }
     }
 
-    /// The detector; a cascade searches by these settings.
+    /// The model of the detector; none for the cascade.
     ///
     /// # Errors
     /// When its model cannot be used, or an option does not fit it.
-    pub fn detector(&self, settings: HaarSettings) -> anyhow::Result<Detector> {
+    pub fn model(&self) -> anyhow::Result<Option<BlazeFaceModel>> {
         if self.name() == Name::Haar {
             if self.detector_model.is_some() || self.any_rotation {
                 bail!("--detector haar knows neither --detector-model nor --any-rotation; leave them out");
             }
-            return Ok(Detector::haar(settings)?);
+            return Ok(None);
         }
         let model = match (&self.detector_model, demeanor_models::detector()) {
             (Some(path), _) => {
@@ -64,6 +64,17 @@ impl DetectorArgs {
                 "no detector model is built into this program; name a file with --detector-model FILE, or use --detector haar"
             ),
         };
-        Ok(Detector::blazeface(&model))
+        Ok(Some(model))
+    }
+
+    /// The detector; a cascade searches by these settings.
+    ///
+    /// # Errors
+    /// When its model cannot be used, or an option does not fit it.
+    pub fn detector(&self, settings: HaarSettings) -> anyhow::Result<Detector> {
+        Ok(match self.model()? {
+            Some(model) => Detector::blazeface(&model),
+            None => Detector::haar(settings)?,
+        })
     }
 }

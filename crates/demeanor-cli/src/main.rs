@@ -14,6 +14,8 @@ mod model;
 mod output;
 mod record;
 mod senses;
+#[cfg(feature = "serve")]
+mod server;
 mod session;
 mod sources;
 mod terminal;
@@ -50,6 +52,8 @@ enum Command {
     #[cfg(feature = "train")]
     Train(cmd::train::Args),
     Live(Box<cmd::live::Args>),
+    #[cfg(feature = "serve")]
+    Serve(Box<cmd::serve::Args>),
     Video(Box<cmd::video::Args>),
     Demo(Box<cmd::demo::Args>),
     Model(cmd::model::Args),
@@ -69,6 +73,8 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         #[cfg(feature = "train")]
         Command::Train(args) => cmd::train::run(args),
         Command::Live(args) => cmd::live::run(*args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => cmd::serve::run(*args),
         Command::Video(args) => cmd::video::run(*args),
         Command::Demo(args) => cmd::demo::run(*args),
         Command::Model(args) => cmd::model::run(args),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use demeanor::face::detect::HaarSettings;
+use demeanor::face::detect::{BlazeFaceModel, Detector, HaarSettings};
 use demeanor::face::net::FaceModel;
 use demeanor::face::watch::WatchSettings;
 use demeanor::pipeline::{Pipeline, Settings};
@@ -44,6 +44,32 @@ pub struct SenseArgs {
     pub baseline: Option<(Duration, Duration)>,
 }
 
+/// The models that a command reads with, loaded once; copies share their weights.
+#[derive(Debug, Clone, Default)]
+pub struct Models {
+    /// Reads faces.
+    pub face: Option<FaceModel>,
+    /// Reads voices.
+    pub speech: Option<SpeechModel>,
+    /// Finds faces; without it the cascade does.
+    pub detector: Option<BlazeFaceModel>,
+}
+
+impl Models {
+    /// A detector for pictures that have nothing to do with each other.
+    ///
+    /// # Errors
+    /// When the built-in cascade is damaged.
+    #[cfg(feature = "serve")]
+    pub fn stills(&self) -> demeanor::Result<Detector> {
+        self.found_by(HaarSettings::default())
+    }
+
+    fn found_by(&self, settings: HaarSettings) -> demeanor::Result<Detector> {
+        self.detector.as_ref().map_or_else(|| Detector::haar(settings), |model| Ok(Detector::blazeface(model)))
+    }
+}
+
 impl SenseArgs {
     /// The models that were named.
     pub fn models(&self) -> impl Iterator<Item = &Path> {
@@ -55,6 +81,24 @@ impl SenseArgs {
     /// # Errors
     /// When a named model cannot be used, or there is none at all.
     pub fn pipeline(&self, with_face: bool, with_voice: bool) -> Result<Pipeline> {
+        self.pipeline_of(self.load(with_face, with_voice)?)
+    }
+
+    /// The same for films: nobody waits for a frame, so small faces, as in a meeting's gallery, are worth the time.
+    #[must_use]
+    pub fn film(&self) -> SenseArgs {
+        let mut senses = self.clone();
+        if senses.detector.name() == Name::Blazeface {
+            senses.min_face.get_or_insert(32);
+        }
+        senses
+    }
+
+    /// The models that were named or are built in.
+    ///
+    /// # Errors
+    /// When a named model cannot be used, or there is none at all.
+    pub fn load(&self, with_face: bool, with_voice: bool) -> Result<Models> {
         let face = if with_face { load(self.face_model.as_deref(), Sense::Face, FaceModel::load)? } else { None };
         let speech =
             if with_voice { load(self.speech_model.as_deref(), Sense::Speech, SpeechModel::load)? } else { None };
@@ -63,6 +107,15 @@ impl SenseArgs {
                 "no model to read with: none is built into this program; name one with --face-model or --speech-model"
             );
         }
+        let detector = if with_face { self.detector.model()? } else { None };
+        Ok(Models { face, speech, detector })
+    }
+
+    /// The pipeline with these models.
+    ///
+    /// # Errors
+    /// When a setting is out of its range.
+    pub fn pipeline_of(&self, models: Models) -> Result<Pipeline> {
         let mut settings = Settings::default();
         settings.baseline = self.baseline;
         if self.detector.name() == Name::Blazeface {
@@ -77,10 +130,9 @@ impl SenseArgs {
         settings.watch.smoothing = Duration::from_millis(self.smooth);
         settings.listen.read_every = Duration::from_millis(self.read_every);
         settings.listen.smoothing = Duration::from_millis(2 * self.smooth);
-        let mut pipeline = Pipeline::new(face, speech, settings).context("cannot begin")?;
-        if with_face {
-            pipeline.set_detector(self.detector.detector(HaarSettings::live())?);
-        }
+        let detector = models.found_by(HaarSettings::live())?;
+        let mut pipeline = Pipeline::new(models.face, models.speech, settings).context("cannot begin")?;
+        pipeline.set_detector(detector);
         Ok(pipeline)
     }
 }

@@ -124,6 +124,7 @@ pub struct Recording {
     head: Vec<u8>,
     extension: Option<String>,
     track: Option<usize>,
+    longest_s: Option<f64>,
 }
 
 enum Source {
@@ -147,7 +148,7 @@ impl Recording {
         let mut head = Vec::new();
         (&mut file).take(HEAD).read_to_end(&mut head).map_err(|e| failed("cannot read the file", e))?;
         file.rewind().map_err(|e| failed("cannot read the file", e))?;
-        Ok(Recording { source: Source::File(path.to_owned(), file), head, extension, track: None })
+        Ok(Recording { source: Source::File(path.to_owned(), file), head, extension, track: None, longest_s: None })
     }
 
     /// A stream that cannot be rewound, such as stdin.
@@ -158,13 +159,18 @@ impl Recording {
         let mut head = Vec::new();
         (&mut stream).take(HEAD).read_to_end(&mut head).map_err(|e| failed("cannot read the sound", e))?;
         let stream = Box::new(Cursor::new(head.clone()).chain(stream));
-        Ok(Recording { source: Source::Stream(stream), head, extension: None, track: None })
+        Ok(Recording { source: Source::Stream(stream), head, extension: None, track: None, longest_s: None })
     }
 
     /// The same, of whose tracks of sound this one is heard, counted from 1; without it the one that the file calls its
     /// default, else the first.
     pub fn with_track(self, track: Option<usize>) -> Self {
         Recording { track, ..self }
+    }
+
+    /// The same, which [`Recording::record`] refuses once it has heard more than so many seconds of it.
+    pub fn with_longest(self, seconds: f64) -> Self {
+        Recording { longest_s: Some(seconds), ..self }
     }
 
     /// What is told of it: its utterances are found, and each is read; and what is wrong with it, short of an error. An
@@ -179,7 +185,15 @@ impl Recording {
             segments.extend(reader.segment(&utterance, min_score)?);
             Ok(())
         };
-        let heard = self.hear::<Error>(None, RATE, &mut |_, _| {}, &mut |piece| detector.push(piece, &mut each))?;
+        let (mut heard_s, longest_s) = (0.0, self.longest_s);
+        let mut take = |piece: &Audio<'_>| -> Result<()> {
+            heard_s += piece.seconds();
+            if let Some(longest_s) = longest_s.filter(|longest| heard_s > *longest) {
+                return Err(unheard(format!("is longer than {longest_s} s, the most that is read here")));
+            }
+            detector.push(piece, &mut each)
+        };
+        let heard = self.hear::<Error>(None, RATE, &mut |_, _| {}, &mut take)?;
         detector.finish::<Error>(&mut each)?;
         let model = reader.model().header().name.clone();
         Ok((RecordingRecord { duration_s: thousandths(heard.seconds), model, segments }, heard.warnings))

@@ -9,6 +9,8 @@ pub mod eval;
 pub mod face;
 pub mod live;
 pub mod model;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod shell;
 pub mod speech;
 #[cfg(feature = "train")]

@@ -14,7 +14,6 @@ use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
 
 use crate::annotate::Annotator;
 use crate::claim::{Claims, OverwriteArgs};
-use crate::detector::Name;
 use crate::interrupt;
 use crate::latency::{Latency, ms};
 use crate::output::Sink;
@@ -158,12 +157,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         bail!("--annotate reads the film's sound a second time, which stdin cannot give; name a file");
     }
     interrupt::listen();
-    let mut senses = args.senses.clone();
-    if senses.detector.name() == Name::Blazeface {
-        // nobody waits for a frame of a film: small faces, as in a meeting's gallery, are worth the time
-        senses.min_face.get_or_insert(32);
-    }
-    let pipeline = senses.pipeline(true, true)?;
+    let pipeline = args.senses.film().pipeline(true, true)?;
     let mut outputs = Outputs::create(&args)?;
     let mut reading = Reading::new(pipeline, &args);
     outputs.header(&reading);

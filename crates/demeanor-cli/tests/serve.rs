@@ -1,0 +1,200 @@
+//! `demeanor serve`, asked as other programs ask it.
+#![cfg(feature = "serve")]
+
+mod program;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tungstenite::client::IntoClientRequest;
+use tungstenite::{Message, WebSocket};
+
+/// A server that ends with the test.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn testdata(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+impl Server {
+    fn start(options: &[&str]) -> Server {
+        let mut command = program::program(std::env::temp_dir().as_path());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(options).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening at http://").expect("an address").to_owned();
+        Server { child, address }
+    }
+
+    /// The status and the body of an answer.
+    fn ask(&self, head: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut request = format!("{head} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            request += &format!("Host: {}\r\n", self.address);
+        }
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+        // a server that refuses a body need not read it
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        (status, answer[end..].to_vec())
+    }
+
+    fn json(&self, head: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
+        let (status, body) = self.ask(head, headers, body);
+        (status, serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&body))))
+    }
+
+    fn socket(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<WebSocket<TcpStream>, u16> {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
+                Err(answer.status().as_u16())
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+const PICTURE: (&str, &str) = ("Content-Type", "image/png");
+
+#[test]
+fn pictures_and_recordings_are_read_as_by_the_command_line() {
+    let server = Server::start(&[]);
+    let picture = testdata("portrait.png");
+    let (status, told) = server.json("POST /v1/face", &[PICTURE], &picture);
+    assert_eq!(status, 200, "{told}");
+    let folder = std::env::temp_dir();
+    let mut printed = program::run_with(&folder, "face --json -", &picture).json().remove(0);
+    printed.as_object_mut().unwrap().remove("file");
+    assert_eq!(told, printed);
+    assert_eq!(told["faces"].as_array().map(Vec::len), Some(1));
+
+    let sound = testdata("speech/two_voices.flac");
+    let (status, told) = server.json("POST /v1/speech", &[("Content-Type", "audio/flac")], &sound);
+    assert_eq!(status, 200, "{told}");
+    let mut printed = program::run_with(&folder, "speech --json -", &sound).json().remove(0);
+    printed.as_object_mut().unwrap().remove("file");
+    assert_eq!(told, printed);
+    assert!(told["segments"].as_array().is_some_and(|s| !s.is_empty()), "{told}");
+
+    let form = [
+        b"--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"p.png\"\r\n\r\n",
+        &picture[..],
+        b"\r\n--x--\r\n",
+    ]
+    .concat();
+    assert_eq!(server.ask("POST /v1/face", &[("Content-Type", "multipart/form-data; boundary=x")], &form).0, 200);
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_foreign_pages_are_refused() {
+    let server = Server::start(&["--max-body", "1"]);
+    let picture = testdata("portrait.png");
+    let of = |headers: &[(&str, &str)], body: &[u8]| server.json("POST /v1/face", headers, body).0;
+    assert_eq!(of(&[PICTURE, ("Host", "evil.example")], &picture), 421);
+    assert_eq!(of(&[PICTURE, ("Origin", "https://evil.example")], &picture), 403);
+    assert_eq!(of(&[PICTURE, ("Origin", "null")], &picture), 403);
+    assert_eq!(of(&[("Content-Type", "text/plain")], &picture), 415);
+    assert_eq!(of(&[PICTURE], b"no picture"), 422);
+    assert_eq!(of(&[PICTURE], &[]), 400);
+    assert_eq!(of(&[PICTURE], &vec![0; 2 << 20]), 413);
+    assert_eq!(server.json("POST /v1/face?min_score=2", &[PICTURE], &picture).0, 400);
+    assert_eq!(server.json("POST /v1/face?nonsense=2", &[PICTURE], &picture).0, 400);
+    for path in ["/v1/../etc/passwd", "/overlay/../../x", "/%2e%2e/x", "/v1/jobs/nothing"] {
+        assert_eq!(server.json(&format!("GET {path}"), &[], &[]).0, 404, "{path}");
+    }
+    let json = [("Content-Type", "application/json")];
+    for image in ["/etc/passwd", "http://127.0.0.1/x.jpg", "data:image/jpeg;base64,?"] {
+        let (status, told) = server.json("POST /analyze", &json, format!("{{\"img\": \"{image}\"}}").as_bytes());
+        assert_eq!((status, told["status"].as_u64()), (400, Some(400)), "{told}");
+    }
+    // the server goes on
+    assert_eq!(of(&[PICTURE], &picture), 200);
+    let api = server.json("GET /openapi.json", &[], &[]).1;
+    for path in
+        ["/v1/face", "/v1/speech", "/v1/video", "/v1/jobs/{id}", "/v1/models", "/analyze", "/health", "/metrics"]
+    {
+        assert!(api["paths"][path].is_object(), "{path}");
+    }
+}
+
+#[test]
+fn the_token_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let server = Server::start(&["--token", file.to_str().unwrap()]);
+    let token = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    assert_eq!(server.json("GET /v1/models", &[], &[]).0, 401);
+    assert_eq!(server.ask("GET /health", &[], &[]).0, 200);
+    let shown = format!("Bearer {token}");
+    assert_eq!(server.json("GET /v1/models", &[("Authorization", &shown)], &[]).0, 200);
+    let mut socket = server.socket("/v1/live", &[]).unwrap();
+    socket.send(Message::text("{\"token\": \"wrong\"}")).unwrap();
+    assert!(matches!(socket.read().unwrap(), Message::Close(Some(_))));
+    let mut socket = server.socket("/v1/live", &[]).unwrap();
+    socket.send(Message::text(format!("{{\"token\": \"{token}\"}}"))).unwrap();
+    assert!(socket.read().unwrap().to_text().unwrap().contains("key"));
+    // others reach no server without one
+    let run = program::run(folder.path(), "serve --listen 0.0.0.0:0");
+    run.ends(2, "--token");
+}
+
+#[test]
+fn frames_are_estimated_live_and_can_be_watched() {
+    let server = Server::start(&[]);
+    assert_eq!(server.socket("/v1/live", &[("Origin", "https://evil.example")]).unwrap_err(), 403);
+    let mut live = server.socket("/v1/live", &[]).unwrap();
+    let welcome: Value = serde_json::from_str(live.read().unwrap().to_text().unwrap()).unwrap();
+    let key = welcome["key"].as_str().unwrap();
+    let mut watch = server.socket("/v1/watch", &[]).unwrap();
+    watch.send(Message::text(format!("{{\"key\": \"{key}\"}}"))).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let picture = testdata("portrait.png");
+    let mut last = Value::Null;
+    for i in 0..30 {
+        let message = [&[1][..], &(f64::from(i) / 10.0).to_le_bytes(), &picture].concat();
+        live.send(Message::binary(message)).unwrap();
+        last = serde_json::from_str(live.read().unwrap().to_text().unwrap()).unwrap();
+        let watched: Value = serde_json::from_str(watch.read().unwrap().to_text().unwrap()).unwrap();
+        assert_eq!(watched, last);
+    }
+    assert_eq!(last["frame"], 30);
+    assert!(last["faces"][0]["emotion"].is_string(), "{last}");
+    // what cannot be read does not end the connection
+    live.send(Message::binary(vec![9; 20])).unwrap();
+    assert!(live.read().unwrap().to_text().unwrap().contains("error"));
+    live.send(Message::binary([&[1][..], &3.0f64.to_le_bytes(), b"no picture"].concat())).unwrap();
+    assert!(live.read().unwrap().to_text().unwrap().contains("error"));
+}
