@@ -1,6 +1,7 @@
 // Puts the package (pkg/) and the site (dist/) together from what is built, and writes the list of the site's files.
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
+import { transformSync } from 'esbuild';
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
@@ -37,6 +38,12 @@ mkdirSync(at('dist'));
 cpSync(at('page'), at('dist'), { recursive: true });
 for (const name of ['index.js', 'load.js', 'pixels.js', 'wasm', 'models', 'licences']) {
   cpSync(at('pkg', name), at('dist/demeanor', name), { recursive: true, filter: (path) => !/\.(d\.ts|md)$/.test(path) || path.includes('licences') });
+}
+// the package keeps its comments, the site goes over the network
+for (const entry of readdirSync(at('dist'), { recursive: true, withFileTypes: true })) {
+  if (!entry.name.endsWith('.js') || entry.name === 'sw.js') continue;
+  const path = join(entry.parentPath, entry.name);
+  writeFileSync(path, transformSync(readFileSync(path, 'utf8'), { minify: true, target: 'es2022' }).code);
 }
 const all = readdirSync(at('dist'), { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile())

@@ -90,7 +90,7 @@ test('a picture is read as the program reads it, and nothing is asked of anybody
   }
   await accessible(page, 'a picture');
   assert.deepEqual(requests.slice(before).filter(({ url }) => !url.startsWith('blob:')), [], 'requests after the load');
-  assert.equal(site.asked.length, asked);
+  for (const { method, path } of site.asked.slice(asked)) assert.ok(method === 'GET' && (path === 'sw.js' || listed.has(path)), `${method} ${path}`);
   for (const { method, url } of requests) {
     assert.equal(method, 'GET');
     if (url.startsWith('blob:')) continue;
@@ -240,7 +240,7 @@ test('keyboard alone: everything is reached, in order, and works', async () => {
   for (let i = 0; i < 12; i++) {
     await page.keyboard.press('Tab');
     const id = await page.evaluate(() => document.activeElement?.id || document.activeElement?.tagName);
-    if (id === 'camera') await page.keyboard.press('Enter');
+    if (id === 'camera' && !reached.includes('camera')) await page.keyboard.press('Enter');
     reached.push(id);
   }
   for (const id of ['camera', 'microphone', 'open', 'stop', 'clean', 'A']) assert.ok(reached.includes(id), `${id} in ${reached.join()}`);
@@ -293,7 +293,8 @@ test('the policy holds: no other host, no inline script, no form, no frame', asy
   await foreign.goto(`${other.url}out/frame.html`);
   await foreign.waitForTimeout(1000);
   const frame = foreign.frames()[1];
-  assert.equal(await frame.evaluate(() => document.querySelector('h1')?.textContent ?? null).catch(() => null), null);
+  const shown = await frame.evaluate(() => document.body.innerText).catch(() => '');
+  assert.doesNotMatch(shown, /Demeanor|Start camera/);
   await context.close();
   await other.close();
 });

@@ -33,7 +33,7 @@ play((time) => {
   one.takeVoice(other.voice);
   one.see(portrait, time);
 }, (samples, time) => other.hear({ ...speech, samples }, time));
-const told = ({ time_s, faces: seen, fused }) => ({ time_s, faces: seen, fused });
+const told = ({ faces: seen, fused }) => ({ faces: seen, fused });
 console.log(JSON.stringify({
   instructions: await instructions(),
   picture: faces.read(portrait), recording: voices.record(speech), film: told(both.estimate()), apart: one.estimate(),
