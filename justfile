@@ -31,6 +31,10 @@ wasm:
     CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings {{justfile_directory()}}/testdata/targets/wasi.mjs" \
         RUSTFLAGS="-C target-feature=+simd128" cargo test --target wasm32-wasip1 -p demeanor --lib -- simd nn
 
+# the page and the npm package: built, typed, and tested under node and in chromium
+web:
+    ./bindings/web/check
+
 # 64-bit Arm: the library without warnings; kernels, networks and speech tested under qemu
 arm:
     rustup target add aarch64-unknown-linux-gnu

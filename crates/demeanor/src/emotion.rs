@@ -242,3 +242,12 @@ impl Serialize for Scores {
         serializer.collect_map(self.iter())
     }
 }
+
+impl<'de> Deserialize<'de> for Scores {
+    /// Reads the object that scores are written as.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let weights: Vec<_> =
+            std::collections::BTreeMap::<Emotion, f32>::deserialize(deserializer)?.into_iter().collect();
+        Self::from_weights(&weights).map_err(serde::de::Error::custom)
+    }
+}

@@ -103,6 +103,8 @@ pub struct Pipeline {
     settings: Settings,
     watcher: Option<Watcher>,
     listener: Option<Listener>,
+    /// The voice that another pipeline heard, with the same clock.
+    taken: Option<VoiceEstimate>,
     /// The most prominent face's last scores, kept while it is out of sight.
     face: Option<(u32, Scores, Duration, f32)>,
     time: Duration,
@@ -131,7 +133,7 @@ impl Pipeline {
                 listener.rest(from, until);
             }
         }
-        Ok(Pipeline { settings, watcher, listener, face: None, time: Duration::ZERO })
+        Ok(Pipeline { settings, watcher, listener, taken: None, face: None, time: Duration::ZERO })
     }
 
     /// Finds faces with another detector than the cascade from now on. Does nothing without a face model.
@@ -197,6 +199,12 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Takes the voice that another pipeline heard, with the same clock: faces and voices can be read by two threads and still
+    /// be fused. With a speech model of its own it does nothing.
+    pub fn take_voice(&mut self, voice: Option<VoiceEstimate>) {
+        self.taken = voice;
+    }
+
     /// Ends the sound: an utterance that is still going on is read as it is.
     ///
     /// # Errors
@@ -217,7 +225,7 @@ impl Pipeline {
 
     /// What is estimated now.
     pub fn estimate(&self) -> Estimate<'_> {
-        let voice = self.listener.as_ref().and_then(Listener::voice);
+        let voice = self.listener.as_ref().map_or(self.taken, Listener::voice);
         let face = self.face.map(|(_, scores, seen, quality)| Evidence {
             scores,
             age: self.time.saturating_sub(seen),

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::baseline::Baseline;
 use crate::emotion::Scores;
 use crate::error::{Error, ErrorKind, Result};
@@ -57,8 +59,9 @@ impl Default for ListenSettings {
     }
 }
 
-/// What is known of the voice.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What is known of the voice. As JSON it goes from the pipeline that hears to one that sees:
+/// [`Pipeline::take_voice`](crate::Pipeline::take_voice).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct VoiceEstimate {
     /// Whether somebody is speaking.
     pub is_speaking: bool,
