@@ -4,6 +4,7 @@
 //! stand where their times say: gaps are silence, and edit lists are followed. What cannot be decoded in Rust alone is
 //! handed to the program `ffmpeg`, where it is installed.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
@@ -173,14 +174,33 @@ impl Recording {
     /// # Errors
     /// [`ErrorKind::File`] when there is no sound in it that can be decoded.
     pub fn record(self, reader: &mut SpeechReader, min_score: f32) -> Result<(RecordingRecord, Vec<String>)> {
+        self.record_while::<Error>(reader, min_score, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Recording::record`]; `going` is told how many seconds are done, and of how many where that is known, and ends it
+    /// with an error.
+    ///
+    /// # Errors
+    /// As [`Recording::record`], and what `going` gives.
+    pub fn record_while<E: From<Error>>(
+        self,
+        reader: &mut SpeechReader,
+        min_score: f32,
+        going: &mut dyn FnMut(f64, Option<f64>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(RecordingRecord, Vec<String>), E> {
         let mut detector = VoiceDetector::new(VoiceSettings::default())?;
         let mut segments = Vec::new();
-        let mut each = |utterance: Utterance<'_>| -> Result<()> {
+        let mut each = |utterance: Utterance<'_>| -> std::result::Result<(), E> {
             segments.extend(reader.segment(&utterance, min_score)?);
             Ok(())
         };
-        let heard = self.hear::<Error>(None, RATE, &mut |_, _| {}, &mut |piece| detector.push(piece, &mut each))?;
-        detector.finish::<Error>(&mut each)?;
+        let done = Cell::new((0.0, None));
+        let heard = self.hear::<E>(None, RATE, &mut |now, of| done.set((now, of)), &mut |piece| {
+            detector.push(piece, &mut each)?;
+            let (now, of) = done.get();
+            going(now, of)
+        })?;
+        detector.finish::<E>(&mut each)?;
         let model = reader.model().header().name.clone();
         Ok((RecordingRecord { duration_s: thousandths(heard.seconds), model, segments }, heard.warnings))
     }
