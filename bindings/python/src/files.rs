@@ -23,7 +23,7 @@ use pyo3_arrow::input::AnyRecordBatch;
 use crate::errors::{Stop, raise};
 use crate::models::{self, Finder};
 use crate::pipeline::Options;
-use crate::tables::{Table, column, failed};
+use crate::tables::{Table, column};
 
 /// A row of what was read of a file.
 #[derive(Default)]
@@ -165,13 +165,17 @@ fn paths(py: Python<'_>, table: PyTable) -> PyResult<Vec<Option<String>>> {
     let mut paths = Vec::new();
     for batch in &batches {
         let column = batch.column(index);
-        if !matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null) {
-            let message = format!("the column \"path\" is expected to hold text; it holds {}", column.data_type());
-            return Err(raise(py, "DataError", message));
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        match column.data_type() {
+            DataType::Utf8 => paths.extend(column.as_string::<i32>().iter().map(owned)),
+            DataType::LargeUtf8 => paths.extend(column.as_string::<i64>().iter().map(owned)),
+            DataType::Utf8View => paths.extend(column.as_string_view().iter().map(owned)),
+            DataType::Null => paths.extend((0..column.len()).map(|_| None)),
+            other => {
+                let message = format!("the column \"path\" is expected to hold text; it holds {other}");
+                return Err(raise(py, "DataError", message));
+            }
         }
-        let text = arrow_cast::cast(column, &DataType::Utf8).map_err(|e| failed(py, &e))?;
-        let text = text.as_string::<i32>();
-        paths.extend((0..text.len()).map(|i| text.is_valid(i).then(|| text.value(i).to_owned())));
     }
     Ok(paths)
 }

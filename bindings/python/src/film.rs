@@ -13,7 +13,7 @@ use demeanor_media::film::{Film, Step};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::errors::{Stop, raise};
+use crate::errors::{Stop, of, raise};
 use crate::pipeline::Options;
 use crate::pixels::path;
 use crate::results;
@@ -289,7 +289,11 @@ pub fn read_video(
         let inputs = Inputs { start, to, rate: fps, track, ..Inputs::film(&film, false) };
         read(Film::open(&inputs, pipeline, min_score)?, progress)
     });
-    read.map_err(|stop: Stop| stop.about(py, &shown))
+    // the messages of films name them
+    read.map_err(|stop| match stop {
+        Stop::Library(error) if error.to_string().contains(&shown) => of(py, &error),
+        stop => stop.about(py, &shown),
+    })
 }
 
 fn read(mut film: Film, progress: Option<Py<PyAny>>) -> Result<Video, Stop> {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
-use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
+use arrow_array::ffi::to_ffi;
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchIterator, StructArray};
+use arrow_schema::ffi::FFI_ArrowSchema;
+use arrow_schema::{ArrowError, DataType, Field};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyTuple};
-use pyo3_arrow::ffi::{ArrayIterator, to_array_pycapsules, to_schema_pycapsule, to_stream_pycapsule};
 
 use crate::errors::raise;
 
@@ -25,15 +27,10 @@ impl Table {
         let batch = RecordBatch::try_new(schema, arrays).map_err(|e| failed(py, &e))?;
         Ok(Table { batch })
     }
-
-    /// Its schema.
-    pub fn schema(&self) -> SchemaRef {
-        self.batch.schema()
-    }
 }
 
 /// The exception for what Arrow refuses.
-pub fn failed(py: Python<'_>, error: &ArrowError) -> PyErr {
+fn failed(py: Python<'_>, error: &ArrowError) -> PyErr {
     raise(py, "DataError", format!("the table cannot be made: {error}"))
 }
 
@@ -54,17 +51,18 @@ impl Table {
         format!("Table({} rows, {} columns)", self.batch.num_rows(), self.batch.num_columns())
     }
 
-    /// The rows as a stream of Arrow, for the library that asks for it.
+    /// The rows as a stream of Arrow, for the library that asks for it. Another schema than the table's own may be wished for,
+    /// and is not given, as the interface allows.
     #[pyo3(signature = (requested_schema=None))]
     pub fn __arrow_c_stream__<'py>(
         &self,
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
-        let field = self.field();
-        let array: ArrayRef = Arc::new(StructArray::from(self.batch.clone()));
-        let reader = Box::new(ArrayIterator::new([Ok(array)], field));
-        Ok(to_stream_pycapsule(py, reader, requested_schema)?)
+        // pyo3-arrow would cast to any type, which doubles the size of the package
+        let _ = requested_schema;
+        let rows = RecordBatchIterator::new([Ok(self.batch.clone())], self.batch.schema());
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(rows)), c"arrow_array_stream")
     }
 
     /// The rows as one array of Arrow.
@@ -74,19 +72,17 @@ impl Table {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
+        let _ = requested_schema;
         let array = StructArray::from(self.batch.clone());
-        Ok(to_array_pycapsules(py, self.field(), &array as &dyn Array, requested_schema)?)
+        let (array, schema) = to_ffi(&array.to_data()).map_err(|e| failed(py, &e))?;
+        let schema = PyCapsule::new_with_value(py, schema, c"arrow_schema")?;
+        PyTuple::new(py, [schema, PyCapsule::new_with_value(py, array, c"arrow_array")?])
     }
 
     /// The names and types of the columns.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        Ok(to_schema_pycapsule(py, self.batch.schema().as_ref())?)
-    }
-}
-
-impl Table {
-    fn field(&self) -> Arc<Field> {
-        Arc::new(Field::new_struct("", self.batch.schema().fields().clone(), false))
+        let schema = FFI_ArrowSchema::try_from(self.batch.schema().as_ref()).map_err(|e| failed(py, &e))?;
+        PyCapsule::new_with_value(py, schema, c"arrow_schema")
     }
 }
 

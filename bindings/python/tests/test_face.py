@@ -152,7 +152,7 @@ def test_whole_pictures(portrait: numpy.ndarray) -> None:
         (lambda p: p.transpose(2, 0, 1)[None], demeanor.ShapeError, r"transpose\(0, 2, 3, 1\)"),
         (lambda p: numpy.zeros((5, 64, 64), "u1"), demeanor.ShapeError, "None"),
         (lambda p: p[0, 0], demeanor.ShapeError, r"shape \(3\)"),
-        (lambda p: p[0, 0, 0], demeanor.InputError, "expected as a path"),
+        (lambda p: p[0, 0, 0], demeanor.ShapeError, r"shape \(\)"),
         (lambda p: numpy.array(3), demeanor.ShapeError, r"shape \(\)"),
         (lambda p: p[:0], demeanor.ShapeError, "no pixels"),
         (lambda p: p[:, :0], demeanor.ShapeError, "no pixels"),
@@ -169,7 +169,7 @@ def test_whole_pictures(portrait: numpy.ndarray) -> None:
         (lambda p: "nothing.png", demeanor.FileError, "nothing.png: "),
         (lambda p: __file__, demeanor.FileError, "test_face.py: "),
         (lambda p: str(ROOT), demeanor.FileError, "is a folder"),
-        (lambda p: "no\0thing", (ValueError, demeanor.FileError), ""),
+        (lambda p: "no\0thing", (ValueError, demeanor.FileError), "."),
     ],
 )
 def test_what_is_no_picture_is_told(portrait: numpy.ndarray, make: object, error: type, words: str) -> None:

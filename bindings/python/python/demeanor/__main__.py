@@ -1,6 +1,5 @@
 """The whole command line: `demeanor`, or `python -m demeanor`."""
 
-import os
 import signal
 import sys
 
@@ -11,7 +10,7 @@ def main() -> int:
 
     # the program has its own way with Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return _main([os.fsencode("demeanor"), *map(os.fsencode, sys.argv[1:])])
+    return _main(["demeanor", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
