@@ -131,9 +131,10 @@ fn bytes(array: &Bound<'_, PyUntypedArray>) -> PyResult<Vec<u8>> {
     if let Ok(array) = array.cast::<PyArrayDyn<u8>>() {
         // a lock of NumPy's own stands in no other writer's way, so what is borrowed is copied at once
         let array = array.readonly();
+        // a slice is also given of an array whose columns follow each other, in that order
         return Ok(match array.as_slice() {
-            Ok(slice) => slice.to_vec(),
-            Err(_) => array.as_array().as_standard_layout().iter().copied().collect(),
+            Ok(slice) if array.is_c_contiguous() => slice.to_vec(),
+            _ => array.as_array().iter().copied().collect(),
         });
     }
     let dtype = array.getattr("dtype")?;
