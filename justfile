@@ -20,6 +20,10 @@ lint:
 test:
     cargo test --workspace
 
+# the Python package: wheel, clean environment, types, tests; needs python3-venv and ffmpeg
+python *args:
+    bindings/python/check {{args}}
+
 # other processors and systems, which CI does not do yet: needs node, qemu-user, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross
 targets: wasm arm windows
 

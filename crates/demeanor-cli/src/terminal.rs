@@ -6,7 +6,6 @@
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 /// How a command ended, short of an error that stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,19 +31,19 @@ impl Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// The exit status of a result; an error is reported with its causes.
-pub fn finish(result: anyhow::Result<Outcome>) -> ExitCode {
+pub fn finish(result: anyhow::Result<Outcome>) -> u8 {
     match result {
-        Ok(Outcome::Read) => ExitCode::SUCCESS,
-        Ok(Outcome::Nothing) => ExitCode::from(1),
-        Ok(Outcome::Failed) => ExitCode::from(2),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Outcome::Read) => 0,
+        Ok(Outcome::Nothing) => 1,
+        Ok(Outcome::Failed) => 2,
+        Err(error) if is_closed_pipe(&error) => 0,
         Err(error) if error.is::<Interrupted>() => {
             note(whole(&error));
-            ExitCode::from(130)
+            130
         }
         Err(error) => {
             problem(whole(&error));
-            ExitCode::from(2)
+            2
         }
     }
 }

@@ -409,7 +409,8 @@ impl Capture {
                 )
             }));
         }
-        Err(failed(explain(&self.name, self.live, &lines, status.code())))
+        let why = explain(&self.name, self.live, &lines, status.code());
+        Err(if self.live { failed(why) } else { Error::new(ErrorKind::File, why) })
     }
 }
 

@@ -18,6 +18,7 @@ mod wave;
 
 pub mod capture;
 pub mod devices;
+pub mod film;
 pub mod nut;
 
 pub use sound::{Encoding, Heard, Raw, Recording};

@@ -297,18 +297,23 @@ fn from_image(image: DynamicImage) -> Result<Picture> {
         DynamicImage::ImageRgb16(deep) => (PixelLayout::Rgb8, of_range(&deep.into_raw())),
         _ if image.color().has_alpha() => {
             let mut pixels = image.into_rgba8().into_raw();
-            for [r, g, b, a] in pixels.as_chunks_mut().0 {
-                for colour in [r, g, b] {
-                    let (c, a) = (u32::from(*colour), u32::from(*a));
-                    *colour = ((c * a + 255 * (255 - a) + 127) / 255) as u8;
-                }
-                *a = 255;
-            }
+            on_white(&mut pixels);
             (PixelLayout::Rgba8, pixels)
         }
         _ => (PixelLayout::Rgb8, image.into_rgb8().into_raw()),
     };
     Picture::new(pixels, width, height, layout)
+}
+
+/// Lays what is transparent on white, as in picture files: red, green, blue and alpha of each pixel, which becomes opaque.
+pub fn on_white(pixels: &mut [u8]) {
+    for [r, g, b, a] in pixels.as_chunks_mut().0 {
+        for colour in [r, g, b] {
+            let (c, a) = (u32::from(*colour), u32::from(*a));
+            *colour = ((c * a + 255 * (255 - a) + 127) / 255) as u8;
+        }
+        *a = 255;
+    }
 }
 
 /// Sixteen bits to eight. Cameras of 10, 12 or 14 bits write their values as they are into 16: the highest bit that is used is the

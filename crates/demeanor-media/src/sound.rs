@@ -4,6 +4,7 @@
 //! stand where their times say: gaps are silence, and edit lists are followed. What cannot be decoded in Rust alone is
 //! handed to the program `ffmpeg`, where it is installed.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
@@ -179,22 +180,38 @@ impl Recording {
     /// # Errors
     /// [`ErrorKind::File`] when there is no sound in it that can be decoded.
     pub fn record(self, reader: &mut SpeechReader, min_score: f32) -> Result<(RecordingRecord, Vec<String>)> {
+        self.record_while::<Error>(reader, min_score, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Recording::record`]; `going` is told how many seconds are done, and of how many where that is known, and ends it
+    /// with an error.
+    ///
+    /// # Errors
+    /// As [`Recording::record`], and what `going` gives.
+    pub fn record_while<E: From<Error>>(
+        self,
+        reader: &mut SpeechReader,
+        min_score: f32,
+        going: &mut dyn FnMut(f64, Option<f64>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(RecordingRecord, Vec<String>), E> {
         let mut detector = VoiceDetector::new(VoiceSettings::default())?;
         let mut segments = Vec::new();
-        let mut each = |utterance: Utterance<'_>| -> Result<()> {
+        let mut each = |utterance: Utterance<'_>| -> std::result::Result<(), E> {
             segments.extend(reader.segment(&utterance, min_score)?);
             Ok(())
         };
         let (mut heard_s, longest_s) = (0.0, self.longest_s);
-        let mut take = |piece: &Audio<'_>| -> Result<()> {
+        let done = Cell::new((0.0, None));
+        let heard = self.hear::<E>(None, RATE, &mut |now, of| done.set((now, of)), &mut |piece| {
             heard_s += piece.seconds();
             if let Some(longest_s) = longest_s.filter(|longest| heard_s > *longest) {
-                return Err(unheard(format!("is longer than {longest_s} s, the most that is read here")));
+                return Err(unheard(format!("is longer than {longest_s} s, the most that is read here")).into());
             }
-            detector.push(piece, &mut each)
-        };
-        let heard = self.hear::<Error>(None, RATE, &mut |_, _| {}, &mut take)?;
-        detector.finish::<Error>(&mut each)?;
+            detector.push(piece, &mut each)?;
+            let (now, of) = done.get();
+            going(now, of)
+        })?;
+        detector.finish::<E>(&mut each)?;
         let model = reader.model().header().name.clone();
         Ok((RecordingRecord { duration_s: thousandths(heard.seconds), model, segments }, heard.warnings))
     }

@@ -70,16 +70,20 @@ pub struct BuiltInDetector {
     pub licence: &'static str,
 }
 
+// A static, as below: a constant is copied into each crate that asks for it.
+#[cfg(feature = "face")]
+static DETECTOR: BuiltInDetector = BuiltInDetector {
+    name: "blazeface-v1",
+    bytes: include_bytes!("../blazeface-v1/model.safetensors"),
+    card: include_str!("../blazeface-v1/card.md"),
+    notice: include_str!("../blazeface-v1/NOTICE"),
+    licence: include_str!("../blazeface-v1/LICENSE-APACHE"),
+};
+
 /// The built-in model that finds faces.
 pub fn detector() -> Option<&'static BuiltInDetector> {
     #[cfg(feature = "face")]
-    return Some(&BuiltInDetector {
-        name: "blazeface-v1",
-        bytes: include_bytes!("../blazeface-v1/model.safetensors"),
-        card: include_str!("../blazeface-v1/card.md"),
-        notice: include_str!("../blazeface-v1/NOTICE"),
-        licence: include_str!("../blazeface-v1/LICENSE-APACHE"),
-    });
+    return Some(&DETECTOR);
     #[cfg(not(feature = "face"))]
     None
 }

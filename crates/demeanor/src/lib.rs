@@ -18,6 +18,7 @@ pub mod estimate;
 pub mod fuse;
 pub mod pipeline;
 pub mod smooth;
+pub mod table;
 
 pub mod error;
 

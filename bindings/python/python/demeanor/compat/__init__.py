@@ -1,0 +1,1 @@
+"""The shapes of other packages, for programs that have them."""

@@ -1,0 +1,179 @@
+//! A film to records: its pictures and its sound go through a pipeline in the order in which they come.
+
+use std::time::Duration;
+
+use demeanor::estimate::{EstimateRecord, SegmentRecord, thousandths};
+use demeanor::{Audio, Frame, Hz, Pipeline, PixelLayout, Result};
+
+use crate::capture::{Capture, Ended, Event, Inputs, Picture};
+
+/// A sample beyond this is damage; it is taken for silence.
+const LARGEST: f32 = 100.0;
+
+/// A film that is being read.
+pub struct Film {
+    capture: Capture,
+    pipeline: Pipeline,
+    min_score: f32,
+    scale: f32,
+    frames: u64,
+    last_frame: Duration,
+    heard_until: Duration,
+    bad_samples: u64,
+    more_faces: bool,
+    segments: Vec<SegmentRecord>,
+}
+
+/// A step in the reading of a film.
+#[derive(Debug)]
+pub enum Step {
+    /// A picture was seen.
+    Seen(EstimateRecord),
+    /// Sound was heard.
+    Heard,
+    /// Nothing has come yet.
+    Waiting,
+    /// The film is over.
+    Ended,
+}
+
+/// What is told of a film beside its records.
+#[derive(Debug)]
+pub struct End {
+    /// How many seconds of it were read.
+    pub seconds: f64,
+    /// What was said in it.
+    pub segments: Vec<SegmentRecord>,
+    /// What is wrong with it, short of an error.
+    pub warnings: Vec<String>,
+}
+
+impl Film {
+    /// Begins to read a film. Below `min_score` an expression reads as unsure.
+    ///
+    /// # Errors
+    /// [`Device`](demeanor::ErrorKind::Device) when `ffmpeg` is not there, [`File`](demeanor::ErrorKind::File) when there is
+    /// no such film.
+    pub fn open(inputs: &Inputs, pipeline: Pipeline, min_score: f32) -> Result<Film> {
+        Ok(Film {
+            capture: Capture::start(inputs, false)?,
+            pipeline,
+            min_score,
+            scale: 1.0,
+            frames: 0,
+            last_frame: Duration::ZERO,
+            heard_until: Duration::ZERO,
+            bad_samples: 0,
+            more_faces: false,
+            segments: Vec::new(),
+        })
+    }
+
+    /// How far it is read, in time from its start.
+    pub fn time(&self) -> Duration {
+        self.last_frame.max(self.heard_until)
+    }
+
+    /// How long it says that it is.
+    pub fn length(&self) -> Option<Duration> {
+        self.capture.about().duration
+    }
+
+    /// What reads it.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Reads on; nobody waits longer than `wait` for the next picture or sound.
+    ///
+    /// # Errors
+    /// Those of the pipeline.
+    pub fn next_within(&mut self, wait: Duration) -> Result<Step> {
+        let event = match self.capture.next_within(wait) {
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(Step::Waiting),
+            Err(Ended) => return Ok(Step::Ended),
+        };
+        match event {
+            Event::Picture { what: Picture::Grey, width, height, data, time, .. } => {
+                let frame = Frame::new(&data, width, height, PixelLayout::Grey8)?;
+                let record = self.see(&frame, time)?;
+                self.capture.recycle(data);
+                Ok(Step::Seen(record))
+            }
+            Event::Picture { what: Picture::Whole, data, .. } => {
+                self.capture.recycle(data);
+                Ok(Step::Waiting)
+            }
+            Event::Sound { rate, channels, samples, time } => {
+                self.hear(samples, channels, rate, time)?;
+                Ok(Step::Heard)
+            }
+        }
+    }
+
+    fn see(&mut self, frame: &Frame<'_>, time: Duration) -> Result<EstimateRecord> {
+        if self.frames == 0
+            && let Some((w, h)) = self.capture.size_of_film()
+        {
+            // a turned film has its sides exchanged
+            self.scale = (w.max(h) as f32 / frame.width().max(frame.height()) as f32).max(1.0);
+        }
+        // a film may repeat or turn back its times where it was cut together
+        let time = if self.frames > 0 { time.max(self.last_frame + Duration::from_micros(1)) } else { time };
+        self.frames += 1;
+        self.last_frame = time;
+        self.pipeline.see(frame, time)?;
+        self.more_faces |= self.pipeline.has_more_faces();
+        Ok(EstimateRecord::new(&self.pipeline.estimate(), time, Some(self.frames), self.scale, self.min_score))
+    }
+
+    fn hear(&mut self, mut samples: Vec<f32>, channels: usize, rate: u32, time: Duration) -> Result<()> {
+        if samples.is_empty() || channels == 0 || rate == 0 {
+            return Ok(());
+        }
+        for sample in samples.iter_mut().filter(|s| !s.is_finite() || s.abs() > LARGEST) {
+            *sample = 0.0;
+            self.bad_samples += 1;
+        }
+        self.pipeline.hear(&Audio::new(&samples, channels, Hz(rate))?, time)?;
+        let lasts = Duration::from_secs_f64((samples.len() / channels) as f64 / f64::from(rate));
+        self.heard_until = self.heard_until.max(time + lasts);
+        self.take_utterances();
+        Ok(())
+    }
+
+    fn take_utterances(&mut self) {
+        let min_score = self.min_score;
+        self.segments.extend(self.pipeline.utterances().map(|utterance| SegmentRecord {
+            start_s: thousandths(utterance.start.as_secs_f64()),
+            end_s: thousandths(utterance.end.as_secs_f64()),
+            emotion: utterance.scores.reading(min_score),
+            score: utterance.scores.top().1,
+            scores: utterance.scores,
+        }));
+    }
+
+    /// Ends the reading after [`Step::Ended`].
+    ///
+    /// # Errors
+    /// [`File`](demeanor::ErrorKind::File) when nothing of it could be read.
+    pub fn finish(mut self) -> Result<End> {
+        self.pipeline.end_of_sound()?;
+        self.take_utterances();
+        let seconds = self.time().as_secs_f64();
+        let mut warnings = Vec::new();
+        match self.capture.finish() {
+            Ok(warning) => warnings.extend(warning),
+            Err(error) if self.frames == 0 && self.heard_until.is_zero() => return Err(error),
+            Err(error) => warnings.push(format!("{error}; what was read until then is complete")),
+        }
+        if self.more_faces {
+            warnings.push("there were more faces at once than are followed; only some of them were read".to_owned());
+        }
+        if self.bad_samples > 0 {
+            warnings.push(format!("{} samples of the sound are no numbers; taken for silence", self.bad_samples));
+        }
+        Ok(End { seconds: thousandths(seconds), segments: self.segments, warnings })
+    }
+}
