@@ -303,7 +303,7 @@ fn read(mut film: Film, progress: Option<Py<PyAny>>) -> Result<Video, Stop> {
     loop {
         match film.next_within(WAIT)? {
             Step::Seen(record) => records.push(record),
-            Step::Heard | Step::Waiting => {}
+            Step::Heard(_) | Step::Waiting => {}
             Step::Ended => break,
         }
         if looked.elapsed() >= WAIT {

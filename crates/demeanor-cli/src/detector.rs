@@ -72,9 +72,11 @@ impl DetectorArgs {
     /// # Errors
     /// When its model cannot be used, or an option does not fit it.
     pub fn detector(&self, settings: HaarSettings) -> anyhow::Result<Detector> {
-        Ok(match self.model()? {
-            Some(model) => Detector::blazeface(&model),
-            None => Detector::haar(settings)?,
-        })
+        Ok(of(self.model()?.as_ref(), settings)?)
     }
+}
+
+/// The detector of a model; without one the cascade, which searches by these settings.
+pub fn of(model: Option<&BlazeFaceModel>, settings: HaarSettings) -> demeanor::Result<Detector> {
+    model.map_or_else(|| Detector::haar(settings), |model| Ok(Detector::blazeface(model)))
 }

@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use demeanor::face::detect::{BlazeFaceModel, Detector, HaarSettings};
+#[cfg(feature = "serve")]
+use demeanor::face::detect::Detector;
+use demeanor::face::detect::{BlazeFaceModel, HaarSettings};
 use demeanor::face::net::FaceModel;
 use demeanor::face::watch::WatchSettings;
 use demeanor::pipeline::{Pipeline, Settings};
 use demeanor::speech::net::SpeechModel;
 use demeanor_models::Sense;
 
-use crate::detector::{DetectorArgs, Name};
+use crate::detector::{self, DetectorArgs, Name};
 use crate::{model, terminal};
 
 /// Options of `live`, `video` and `demo`.
@@ -62,11 +64,7 @@ impl Models {
     /// When the built-in cascade is damaged.
     #[cfg(feature = "serve")]
     pub fn stills(&self) -> demeanor::Result<Detector> {
-        self.found_by(HaarSettings::default())
-    }
-
-    fn found_by(&self, settings: HaarSettings) -> demeanor::Result<Detector> {
-        self.detector.as_ref().map_or_else(|| Detector::haar(settings), |model| Ok(Detector::blazeface(model)))
+        detector::of(self.detector.as_ref(), HaarSettings::default())
     }
 }
 
@@ -130,7 +128,7 @@ impl SenseArgs {
         settings.watch.smoothing = Duration::from_millis(self.smooth);
         settings.listen.read_every = Duration::from_millis(self.read_every);
         settings.listen.smoothing = Duration::from_millis(2 * self.smooth);
-        let detector = models.found_by(HaarSettings::live())?;
+        let detector = detector::of(models.detector.as_ref(), HaarSettings::live())?;
         let mut pipeline = Pipeline::new(models.face, models.speech, settings).context("cannot begin")?;
         pipeline.set_detector(detector);
         Ok(pipeline)

@@ -15,6 +15,7 @@ use demeanor::fuse::Fused;
 use demeanor::pipeline::Pipeline;
 use demeanor::speech::listen::VoiceEstimate;
 use demeanor::{Audio, Frame, Hz, PixelLayout, Scores};
+use demeanor_media::sound::silence_damage;
 
 use crate::interrupt;
 use crate::latency::{Latency, ms};
@@ -422,11 +423,7 @@ impl Worker {
         if heard.samples.is_empty() || heard.channels == 0 || heard.rate == 0 {
             return Ok(());
         }
-        for sample in &mut heard.samples {
-            if !sample.is_finite() || sample.abs() > 100.0 {
-                *sample = 0.0;
-            }
-        }
+        silence_damage(&mut heard.samples);
         let start = Instant::now();
         self.pipeline.hear(&Audio::new(&heard.samples, heard.channels, Hz(heard.rate))?, heard.time)?;
         self.report.hearing.add(start.elapsed());

@@ -1,12 +1,14 @@
 //! `demeanor serve`, asked as other programs ask it.
 #![cfg(feature = "serve")]
 
+mod films;
 mod program;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -31,10 +33,27 @@ fn testdata(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// A body that came in chunks, each behind a line with its length.
+fn joined(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|w| w == b"\r\n").expect("a length");
+        let length = std::str::from_utf8(&chunks[..end]).ok().and_then(|l| usize::from_str_radix(l, 16).ok());
+        let Some(length) = length.filter(|l| *l > 0) else { return body };
+        body.extend_from_slice(&chunks[end + 2..][..length]);
+        chunks = &chunks[end + 2 + length + 2..];
+    }
+}
+
 impl Server {
     fn start(options: &[&str]) -> Server {
         let mut command = program::program(std::env::temp_dir().as_path());
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(options).stdout(Stdio::piped());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(options);
+        Server::of(command)
+    }
+
+    fn of(mut command: Command) -> Server {
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -62,7 +81,9 @@ impl Server {
         let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a head") + 4;
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
-        (status, answer[end..].to_vec())
+        let body = &answer[end..];
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        (status, if chunked { joined(body) } else { body.to_vec() })
     }
 
     fn json(&self, head: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
@@ -197,4 +218,48 @@ fn frames_are_estimated_live_and_can_be_watched() {
     assert!(live.read().unwrap().to_text().unwrap().contains("error"));
     live.send(Message::binary([&[1][..], &3.0f64.to_le_bytes(), b"no picture"].concat())).unwrap();
     assert!(live.read().unwrap().to_text().unwrap().contains("error"));
+}
+
+#[test]
+fn a_film_is_read_as_by_the_command_line() {
+    static FILM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = films::folder("serve");
+    let Some(film) = films::short_film(&FILM, || folder.join("film.mp4")) else { return };
+    let with_models = |arguments: &[&str]| {
+        let mut command = program::program(&folder);
+        films::with_models(command.args(arguments), &folder);
+        command
+    };
+    let server = Server::of(with_models(&["serve", "--listen", "127.0.0.1:0"]));
+    let send = |bytes: &[u8]| {
+        let (status, job) = server.json("POST /v1/video", &[("Content-Type", "video/mp4")], bytes);
+        assert_eq!(status, 202, "{job}");
+        let id = job["id"].as_str().unwrap().to_owned();
+        for _ in 0..600 {
+            let job = server.json(&format!("GET /v1/jobs/{id}"), &[], &[]).1;
+            if job["state"] == "done" || job["state"] == "failed" {
+                return (id, job);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the film is not read in a minute");
+    };
+    for path in [film.clone(), PathBuf::from(films::VOICE)] {
+        let (id, job) = send(&std::fs::read(&path).unwrap());
+        assert_eq!(job["state"], "done", "{job}");
+        let (status, lines) = server.ask(&format!("GET /v1/jobs/{id}/estimates"), &[], &[]);
+        let printed = with_models(&["video", "--json", path.to_str().unwrap()]).output().unwrap();
+        let objects =
+            |text: &str| -> Vec<Value> { text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() };
+        let (told, printed) =
+            (objects(&String::from_utf8(lines).unwrap()), objects(&String::from_utf8(printed.stdout).unwrap()));
+        assert_eq!((status, told.len()), (200, printed.len()));
+        assert!(!told.is_empty() && told == printed, "{}", path.display());
+        assert_eq!(job["estimates"].as_u64(), Some(told.len() as u64));
+        assert_eq!(server.ask(&format!("DELETE /v1/jobs/{id}"), &[], &[]).0, 204);
+        assert_eq!(server.json(&format!("GET /v1/jobs/{id}"), &[], &[]).0, 404);
+    }
+    let (_, job) = send(b"no film");
+    assert_eq!(job["state"], "failed", "{job}");
+    assert!(job["problem"].as_str().is_some_and(|p| !p.contains("demeanor-films")), "{job}");
 }

@@ -6,9 +6,10 @@ use demeanor::estimate::{EstimateRecord, SegmentRecord, thousandths};
 use demeanor::{Audio, Frame, Hz, Pipeline, PixelLayout, Result};
 
 use crate::capture::{Capture, Ended, Event, Inputs, Picture};
+use crate::sound::silence_damage;
 
-/// A sample beyond this is damage; it is taken for silence.
-const LARGEST: f32 = 100.0;
+/// Sound alone gets a record this often.
+const SOUND_TOLD: Duration = Duration::from_millis(500);
 
 /// A film that is being read.
 pub struct Film {
@@ -21,6 +22,7 @@ pub struct Film {
     heard_until: Duration,
     bad_samples: u64,
     more_faces: bool,
+    sound_told: Option<Duration>,
     segments: Vec<SegmentRecord>,
 }
 
@@ -29,8 +31,8 @@ pub struct Film {
 pub enum Step {
     /// A picture was seen.
     Seen(EstimateRecord),
-    /// Sound was heard.
-    Heard,
+    /// Sound was heard; a film without pictures is told of twice a second.
+    Heard(Option<EstimateRecord>),
     /// Nothing has come yet.
     Waiting,
     /// The film is over.
@@ -44,8 +46,12 @@ pub struct End {
     pub seconds: f64,
     /// What was said in it.
     pub segments: Vec<SegmentRecord>,
+    /// The last of a film without pictures, where it was not told of yet.
+    pub record: Option<EstimateRecord>,
     /// What is wrong with it, short of an error.
     pub warnings: Vec<String>,
+    /// Whether it was read to its end.
+    pub is_whole: bool,
 }
 
 impl Film {
@@ -65,6 +71,7 @@ impl Film {
             heard_until: Duration::ZERO,
             bad_samples: 0,
             more_faces: false,
+            sound_told: None,
             segments: Vec::new(),
         })
     }
@@ -106,8 +113,7 @@ impl Film {
                 Ok(Step::Waiting)
             }
             Event::Sound { rate, channels, samples, time } => {
-                self.hear(samples, channels, rate, time)?;
-                Ok(Step::Heard)
+                Ok(Step::Heard(self.hear(samples, channels, rate, time)?))
             }
         }
     }
@@ -128,19 +134,28 @@ impl Film {
         Ok(EstimateRecord::new(&self.pipeline.estimate(), time, Some(self.frames), self.scale, self.min_score))
     }
 
-    fn hear(&mut self, mut samples: Vec<f32>, channels: usize, rate: u32, time: Duration) -> Result<()> {
+    fn hear(
+        &mut self,
+        mut samples: Vec<f32>,
+        channels: usize,
+        rate: u32,
+        time: Duration,
+    ) -> Result<Option<EstimateRecord>> {
         if samples.is_empty() || channels == 0 || rate == 0 {
-            return Ok(());
+            return Ok(None);
         }
-        for sample in samples.iter_mut().filter(|s| !s.is_finite() || s.abs() > LARGEST) {
-            *sample = 0.0;
-            self.bad_samples += 1;
-        }
+        self.bad_samples += silence_damage(&mut samples);
         self.pipeline.hear(&Audio::new(&samples, channels, Hz(rate))?, time)?;
         let lasts = Duration::from_secs_f64((samples.len() / channels) as f64 / f64::from(rate));
         self.heard_until = self.heard_until.max(time + lasts);
         self.take_utterances();
-        Ok(())
+        let due = self.heard_until >= self.sound_told.unwrap_or_default() + SOUND_TOLD;
+        Ok((self.frames == 0 && due).then(|| self.sound_record()))
+    }
+
+    fn sound_record(&mut self) -> EstimateRecord {
+        self.sound_told = Some(self.heard_until);
+        EstimateRecord::new(&self.pipeline.estimate(), self.heard_until, None, 1.0, self.min_score)
     }
 
     fn take_utterances(&mut self) {
@@ -162,11 +177,16 @@ impl Film {
         self.pipeline.end_of_sound()?;
         self.take_utterances();
         let seconds = self.time().as_secs_f64();
-        let mut warnings = Vec::new();
+        let untold = self.frames == 0 && !self.heard_until.is_zero() && self.sound_told != Some(self.heard_until);
+        let record = untold.then(|| self.sound_record());
+        let (mut warnings, mut is_whole) = (Vec::new(), true);
         match self.capture.finish() {
             Ok(warning) => warnings.extend(warning),
             Err(error) if self.frames == 0 && self.heard_until.is_zero() => return Err(error),
-            Err(error) => warnings.push(format!("{error}; what was read until then is complete")),
+            Err(error) => {
+                is_whole = false;
+                warnings.push(format!("{error}; what was read until then is complete"));
+            }
         }
         if self.more_faces {
             warnings.push("there were more faces at once than are followed; only some of them were read".to_owned());
@@ -174,6 +194,6 @@ impl Film {
         if self.bad_samples > 0 {
             warnings.push(format!("{} samples of the sound are no numbers; taken for silence", self.bad_samples));
         }
-        Ok(End { seconds: thousandths(seconds), segments: self.segments, warnings })
+        Ok(End { seconds: thousandths(seconds), segments: self.segments, record, warnings, is_whole })
     }
 }

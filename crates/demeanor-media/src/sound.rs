@@ -249,6 +249,19 @@ impl Recording {
     }
 }
 
+/// A sample of a film or a microphone beyond this is damage.
+const LARGEST_LIVE: f32 = 100.0;
+
+/// Takes samples that are no numbers, or far beyond full scale, for silence; how many there were.
+pub fn silence_damage(samples: &mut [f32]) -> u64 {
+    let mut count = 0;
+    for sample in samples.iter_mut().filter(|s| !s.is_finite() || s.abs() > LARGEST_LIVE) {
+        *sample = 0.0;
+        count += 1;
+    }
+    count
+}
+
 /// What was heard of a recording.
 #[derive(Debug)]
 pub struct Heard {

@@ -137,8 +137,9 @@ mod tests {
     use crate::input::Region;
 
     #[test]
-    fn rows_have_as_many_fields_as_the_header() {
-        let scores = Scores::from_weights(&Emotion::FER.map(|e| (e, 1.0))).unwrap();
+    fn rows_have_as_many_fields_as_the_header_and_begin_as_openface_does() {
+        let weights = Emotion::FER.map(|e| (e, if e == Emotion::Happy { 0.94 } else { 0.01 }));
+        let scores = Scores::from_weights(&weights).unwrap();
         let place = [1.25, 2.0];
         let landmarks = Landmarks {
             right_eye: place,
@@ -164,12 +165,16 @@ mod tests {
             for (faces, rows) in [(vec![], 1), (vec![seen.clone()], 1), (vec![seen.clone(), unread.clone()], 2)] {
                 let mut text = Vec::new();
                 columns.write_header(&mut text).unwrap();
-                let record = EstimateRecord { time_s: 1.2345, frame: Some(7), faces, voice: None, fused: None };
+                let is_seen = !faces.is_empty();
+                let record = EstimateRecord { time_s: 1.234, frame: Some(7), faces, voice: None, fused: None };
                 columns.write_rows(&mut text, &record).unwrap();
                 columns.write_rows(&mut text, &EstimateRecord { frame: None, ..record }).unwrap();
                 let text = String::from_utf8(text).unwrap();
                 let fields: Vec<_> = text.lines().map(|line| line.split(',').count()).collect();
                 assert_eq!(fields, vec![columns.names().len(); 1 + rows], "{text}");
+                let lines: Vec<_> = text.lines().collect();
+                assert!(lines[0].starts_with("frame,face_id,timestamp,confidence,success,angry,disgust,"));
+                assert!(lines[1].starts_with(if is_seen { "7,3,1.234,0.500,1,0.0100" } else { "7,0,1.234,0.000,0,," }));
             }
         }
     }

@@ -81,8 +81,7 @@ impl WhoArgs {
 fn token(path: &std::path::Path) -> Result<String> {
     let name = terminal::shown(path);
     if !path.exists() {
-        let bytes: [u8; 24] = rand::random();
-        let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let token = server::random_name(24);
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -120,7 +119,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let mut out = terminal::out();
     writeln!(out, "listening at http://{address}")?;
     out.flush()?;
-    server::serve(Begin { guard, limits, models, senses: args.senses, own: None }, listener, || false)?;
+    server::serve(Begin { guard, limits, models, senses: args.senses }, listener)?;
     terminal::note("ended");
     Ok(Outcome::Read)
 }

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail};
-use demeanor::estimate::{EstimateRecord, fresh_voice};
+use demeanor::estimate::EstimateRecord;
 use demeanor::face::watch::{FaceEstimate, Stage};
 use demeanor::pipeline::Pipeline;
-use demeanor::{Audio, Emotion, Frame, Hz, PixelLayout, Scores};
+use demeanor::table::Columns;
+use demeanor::{Audio, Frame, Hz, PixelLayout, Scores};
 use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
+use demeanor_media::sound::silence_damage;
 
 use crate::annotate::Annotator;
 use crate::claim::{Claims, OverwriteArgs};
@@ -19,7 +21,7 @@ use crate::latency::{Latency, ms};
 use crate::output::Sink;
 use crate::senses::SenseArgs;
 use crate::terminal::{self, Outcome};
-use crate::timeline::{Timeline, Who, clock, csv, eaf, plot, textgrid, vtt};
+use crate::timeline::{Timeline, Who, clock, eaf, plot, textgrid, vtt};
 
 /// Read a film: faces and voice over time
 ///
@@ -393,7 +395,7 @@ impl Outputs {
     }
 
     fn header(&mut self, reading: &Reading) {
-        self.csv.write(|w| csv::header(w, &reading.face_labels, &reading.voice_labels, &reading.fused_labels));
+        self.csv.write(|w| reading.columns.write_header(w));
     }
 
     /// Completes them; whether all went well.
@@ -423,9 +425,7 @@ struct Reading {
     pipeline: Pipeline,
     timeline: Timeline,
     min_score: f32,
-    face_labels: Vec<Emotion>,
-    voice_labels: Vec<Emotion>,
-    fused_labels: Vec<Emotion>,
+    columns: Columns,
     shown: Option<Shown>,
     frames: u64,
     last_frame: Duration,
@@ -446,17 +446,11 @@ struct Reading {
 
 impl Reading {
     fn new(pipeline: Pipeline, args: &Args) -> Reading {
-        let face_labels = pipeline.face_model().map(|m| sorted(&m.header().labels)).unwrap_or_default();
-        let voice_labels = pipeline.speech_model().map(|m| sorted(&m.header().labels)).unwrap_or_default();
-        let mut both = face_labels.clone();
-        both.extend(&voice_labels);
         Reading {
+            columns: Columns::of(&pipeline),
             pipeline,
             timeline: Timeline::new(args.min_span),
             min_score: args.senses.min_score,
-            fused_labels: if voice_labels.is_empty() { Vec::new() } else { sorted(&both) },
-            face_labels,
-            voice_labels,
             shown: None,
             frames: 0,
             last_frame: Duration::ZERO,
@@ -516,33 +510,10 @@ impl Reading {
         let estimate = self.pipeline.estimate();
         self.found |= estimate.faces.iter().any(|f| f.scores.is_some());
         self.ids = estimate.faces.iter().map(|f| f.id).fold(self.ids, u32::max);
-        if outputs.json.is_open() {
-            let line = EstimateRecord::new(&estimate, time, Some(self.frames), self.scale, self.min_score);
-            outputs.json.write(|w| write_json(w, &line));
-        }
-        if outputs.csv.is_open() {
-            let voice = estimate.voice.and_then(|v| fresh_voice(&v, time));
-            let fused = estimate.fused.map(|f| f.scores);
-            let mut row = csv::Row {
-                frame: self.frames,
-                time,
-                face: None,
-                region: None,
-                landmarks: None,
-                voice: voice.as_ref(),
-                fused: fused.as_ref(),
-                min_score: self.min_score,
-            };
-            let labels = (&self.face_labels, &self.voice_labels, &self.fused_labels);
-            outputs.csv.write(|w| {
-                for face in estimate.faces {
-                    row.face = Some(face);
-                    row.region = Some(face.region.scaled(self.scale));
-                    row.landmarks = face.landmarks.map(|all| all.map(|[x, y]| [x * self.scale, y * self.scale]));
-                    csv::row(w, &row, labels.0, labels.1, labels.2)?;
-                }
-                if estimate.faces.is_empty() { csv::row(w, &row, labels.0, labels.1, labels.2) } else { Ok(()) }
-            });
+        if outputs.json.is_open() || outputs.csv.is_open() {
+            let record = EstimateRecord::new(&estimate, time, Some(self.frames), self.scale, self.min_score);
+            outputs.json.write(|w| write_json(w, &record));
+            outputs.csv.write(|w| self.columns.write_rows(w, &record));
         }
         // both together only says something new where there is sound
         let fused = estimate.fused.filter(|_| self.any_sound).map(|f| f.scores);
@@ -577,12 +548,7 @@ impl Reading {
             return Ok(());
         }
         self.any_sound = true;
-        for sample in &mut samples {
-            if !sample.is_finite() || sample.abs() > 100.0 {
-                *sample = 0.0;
-                self.bad_samples += 1;
-            }
-        }
+        self.bad_samples += silence_damage(&mut samples);
         let start = Instant::now();
         self.pipeline.hear(&Audio::new(&samples, channels, Hz(rate))?, time)?;
         self.hearing.add(start.elapsed());
@@ -657,10 +623,6 @@ impl Reading {
             }
         }
     }
-}
-
-fn sorted(labels: &[Emotion]) -> Vec<Emotion> {
-    Emotion::ALL.into_iter().filter(|e| labels.contains(e)).collect()
 }
 
 fn write_json(out: &mut dyn Write, line: &EstimateRecord) -> io::Result<()> {

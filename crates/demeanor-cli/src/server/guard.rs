@@ -117,13 +117,14 @@ pub async fn check(State(app): State<App>, request: Request, next: Next) -> Resp
     let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !socket;
     let preflight = request.method() == Method::OPTIONS;
     let mut checked = guard.host(headers, request.uri());
+    let from = guard.origin(headers);
+    let origin = headers.get(header::ORIGIN).filter(|_| from.is_ok()).cloned();
     if checked.is_ok() && !reads {
-        checked = guard.origin(headers);
+        checked = from;
     }
     if checked.is_ok() && !socket && !preflight && !is_open(request.uri().path()) {
         checked = guard.token(headers);
     }
-    let origin = headers.get(header::ORIGIN).filter(|_| guard.origin(headers).is_ok()).cloned();
     let mut response = match checked {
         Err(problem) => problem.into_response(),
         Ok(()) if preflight => StatusCode::NO_CONTENT.into_response(),

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path as InPath, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use demeanor::estimate::{EstimateRecord, MIN_SCORE_LIVE};
-use demeanor::{Audio, Frame, Hz, PixelLayout};
-use demeanor_media::capture::{Capture, Ended, Event, Inputs, Picture};
+use demeanor::estimate::EstimateRecord;
+use demeanor_media::capture::Inputs;
+use demeanor_media::film::{Film, Step};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio_stream::StreamExt;
@@ -205,52 +205,33 @@ fn read(
     senses: &SenseArgs,
     told: &mut dyn FnMut(Duration, Option<Duration>, u64) -> bool,
 ) -> Result<()> {
-    let mut pipeline = senses.film().pipeline_of(models.clone())?;
-    let mut out = BufWriter::new(fs::File::create(lines)?);
-    let mut capture = Capture::start(&Inputs::film(film.as_os_str(), false), false)?;
-    let (mut frames, mut scale, mut time) = (0u64, 1.0f32, Duration::ZERO);
-    while told(time, capture.about().duration, frames) {
-        let event = match capture.next_within(Duration::from_millis(200)) {
-            Ok(Some(event)) => event,
-            Ok(None) => continue,
-            Err(Ended) => break,
-        };
-        match event {
-            Event::Picture { what: Picture::Grey, width, height, data, time: at, .. } => {
-                if let Some((whole, _)) = capture.size_of_film() {
-                    scale = whole as f32 / width as f32;
-                }
-                pipeline.see(&Frame::new(&data, width, height, PixelLayout::Grey8)?, at)?;
-                frames += 1;
-                time = at;
-                let record = EstimateRecord::new(&pipeline.estimate(), at, Some(frames), scale, senses.min_score);
-                serde_json::to_writer(&mut out, &record)?;
-                out.write_all(b"\n")?;
-                capture.recycle(data);
-            }
-            Event::Picture { data, .. } => capture.recycle(data),
-            Event::Sound { rate, channels, mut samples, time: at } => {
-                for sample in &mut samples {
-                    if !sample.is_finite() || sample.abs() > 100.0 {
-                        *sample = 0.0;
-                    }
-                }
-                pipeline.hear(&Audio::new(&samples, channels, Hz(rate))?, at)?;
-                if frames == 0 {
-                    time = at;
-                }
-                let utterances = pipeline.utterances().count();
-                if frames == 0 && utterances > 0 {
-                    let estimate = pipeline.estimate();
-                    let record = EstimateRecord::new(&estimate, estimate.time, None, scale, MIN_SCORE_LIVE);
-                    serde_json::to_writer(&mut out, &record)?;
-                    out.write_all(b"\n")?;
-                }
-            }
+    let pipeline = senses.film().pipeline_of(models.clone())?;
+    let mut film = Film::open(&Inputs::film(film.as_os_str(), false), pipeline, senses.min_score)?;
+    let (mut out, mut estimates) = (BufWriter::new(fs::File::create(lines)?), 0u64);
+    let mut write = |record: &EstimateRecord| -> Result<u64> {
+        serde_json::to_writer(&mut out, record)?;
+        out.write_all(b"\n")?;
+        estimates += 1;
+        Ok(estimates)
+    };
+    let mut written = 0;
+    while told(film.time(), film.length(), written) {
+        match film.next_within(Duration::from_millis(200))? {
+            Step::Seen(record) | Step::Heard(Some(record)) => written = write(&record)?,
+            Step::Heard(None) | Step::Waiting => {}
+            Step::Ended => break,
         }
     }
+    let (time, length) = (film.time(), film.length());
+    let end = film.finish()?;
+    if let Some(record) = &end.record {
+        written = write(record)?;
+    }
     out.flush()?;
-    capture.finish()?;
+    told(time, length, written);
+    if !end.is_whole {
+        bail!("{}", end.warnings.join("; "));
+    }
     Ok(())
 }
 
@@ -268,7 +249,7 @@ pub async fn video(State(app): State<App>, request: Request) -> Result<Response,
     if too_many {
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many films wait; ask again later"));
     }
-    let id = super::random_name();
+    let id = super::random_name(16);
     let (film, lines) = (jobs.folder.path().join(format!("{id}.film")), jobs.folder.path().join(format!("{id}.jsonl")));
     let spooled = spool(&film, request.into_body(), most).await;
     if let Err(problem) = spooled {

@@ -13,6 +13,7 @@ use demeanor::estimate::EstimateRecord;
 use demeanor::pipeline::Pipeline;
 use demeanor::{Audio, Hz, Picture, PixelLayout};
 use demeanor_media::picture;
+use demeanor_media::sound::silence_damage;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
@@ -105,10 +106,12 @@ pub fn parse(message: &Bytes) -> Result<(Duration, Piece), String> {
             }
             let samples = data.chunks_exact(size).map(|s| match *s {
                 [a, b] => f32::from(i16::from_le_bytes([a, b])) / 32768.0,
-                [a, b, c, d] => Some(f32::from_le_bytes([a, b, c, d])).filter(|s| s.abs() <= 100.0).unwrap_or(0.0),
+                [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
                 _ => 0.0,
             });
-            Piece::Sound(rate, channels, samples.collect())
+            let mut samples: Vec<f32> = samples.collect();
+            silence_damage(&mut samples);
+            Piece::Sound(rate, channels, samples)
         }
         _ => return Err(format!("no kind {kind} of message; expected 1 to 4 (frames), 16 or 17 (sound)")),
     };
@@ -265,7 +268,7 @@ async fn serve(app: App, by_header: bool, mut socket: WebSocket) {
         return refuse(socket, close_code::ERROR, "the pipeline cannot begin").await;
     };
     let min_score = first.and_then(|h| h.min_score).filter(|s| (0.0..=1.0).contains(s)).unwrap_or(app.senses.min_score);
-    let (key, watch) = (super::random_name(), watched());
+    let (key, watch) = (super::random_name(16), watched());
     app.live().insert(key.clone(), watch.clone());
     let inbox = Arc::new(Inbox::default());
     let (out, mut lines) = mpsc::channel::<Arc<str>>(4);
@@ -341,9 +344,8 @@ async fn follow(app: App, by_header: bool, mut socket: WebSocket) {
         return refuse(socket, close_code::POLICY, "expected the server's token first: {\"token\": \"...\"}").await;
     };
     let source = match first.and_then(|h| h.key) {
-        None if app.own.is_some() => app.own.clone(),
         Some(key) => app.live().get(&key).cloned(),
-        // without a camera of its own, the connection to watch is named first
+        // the connection to watch is named first
         None => match hello(&mut socket).await.and_then(|h| h.key) {
             Some(key) => app.live().get(&key).cloned(),
             None => None,

@@ -29,7 +29,6 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 
 pub use guard::Guard;
-pub use live::Watched;
 
 use crate::interrupt;
 use crate::senses::{Models, SenseArgs};
@@ -68,24 +67,22 @@ pub struct Server {
     jobs: jobs::Jobs,
     metrics: metrics::Metrics,
     /// Live connections by their keys.
-    live: Mutex<HashMap<String, Watched>>,
-    /// What `demeanor live --serve` reads.
-    own: Option<Watched>,
+    live: Mutex<HashMap<String, live::Watched>>,
     stop: watch::Sender<bool>,
 }
 
 type App = Arc<Server>;
 
 impl Server {
-    fn live(&self) -> MutexGuard<'_, HashMap<String, Watched>> {
+    fn live(&self) -> MutexGuard<'_, HashMap<String, live::Watched>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A name that nobody guesses.
-fn random_name() -> String {
-    let bytes: [u8; 16] = rand::random();
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+/// A name or token that nobody guesses, of this many bytes.
+pub fn random_name(length: usize) -> String {
+    let bytes = (0..length).map(|_| rand::random::<u8>());
+    bytes.map(|b| format!("{b:02x}")).collect()
 }
 
 /// Whether the server is there.
@@ -158,30 +155,28 @@ pub struct Begin {
     pub models: Models,
     /// How films and live connections are read.
     pub senses: SenseArgs,
-    /// What `demeanor live --serve` reads.
-    pub own: Option<Watched>,
 }
 
-/// Serves on a listener until somebody asks it to end, or `over` says so.
+/// Serves on a listener until somebody asks it to end.
 ///
 /// # Errors
 /// When the server cannot begin.
-pub fn serve(begin: Begin, listener: TcpListener, over: impl Fn() -> bool + Send + 'static) -> Result<()> {
-    let Begin { guard, limits, models, senses, own } = begin;
+pub fn serve(begin: Begin, listener: TcpListener) -> Result<()> {
+    let Begin { guard, limits, models, senses } = begin;
     let pool = pool::Pool::new(&models, limits.threads)?;
     let jobs = jobs::Jobs::new(&models, &senses)?;
     let (metrics, live, stop) = (metrics::Metrics::default(), Mutex::default(), watch::Sender::new(false));
-    let app = Arc::new(Server { guard, limits, models, senses, pool, jobs, metrics, live, own, stop });
+    let app = Arc::new(Server { guard, limits, models, senses, pool, jobs, metrics, live, stop });
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot begin")?;
     listener.set_nonblocking(true).context("cannot listen")?;
-    let served = runtime.block_on(accept(app.clone(), listener, over));
+    let served = runtime.block_on(accept(app.clone(), listener));
     app.jobs.close();
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn accept(app: App, listener: TcpListener, over: impl Fn() -> bool + Send + 'static) -> Result<()> {
+async fn accept(app: App, listener: TcpListener) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
     let service = TowerToHyperService::new(router(app.clone()));
     let (room, graceful) = (Arc::new(Semaphore::new(app.limits.connections)), GracefulShutdown::new());
@@ -196,7 +191,7 @@ async fn accept(app: App, listener: TcpListener, over: impl Fn() -> bool + Send 
                     continue;
                 }
             },
-            _ = end.tick() => if interrupt::asked() || over() { break } else { continue },
+            _ = end.tick() => if interrupt::asked() { break } else { continue },
         };
         // no room: closed at once, so that it is known
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };

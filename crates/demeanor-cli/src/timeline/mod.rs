@@ -2,7 +2,6 @@
 //!
 //! Memory grows with the changes, not with the frames.
 
-pub mod csv;
 pub mod eaf;
 pub mod plot;
 pub mod textgrid;
