@@ -75,6 +75,16 @@ impl Isa {
         self.dispatch(Registers).0
     }
 
+    /// Numbers of a register.
+    pub(crate) fn wide(self) -> usize {
+        self.dispatch(Registers).2
+    }
+
+    /// How many registers there are.
+    pub(crate) fn registers(self) -> usize {
+        self.dispatch(Registers).3
+    }
+
     /// Whether half precision is widened fast enough to keep weights in it.
     pub(crate) fn has_f16(self) -> bool {
         self.dispatch(Registers).1
@@ -127,10 +137,10 @@ impl Isa {
 struct Registers;
 
 impl SimdOp for Registers {
-    type Output = (usize, bool);
+    type Output = (usize, bool, usize, usize);
     #[inline(always)]
     fn eval<S: Simd>(self, _: S) -> Self::Output {
-        (<S as RawSimd>::BLOCKS, <S as RawSimd>::HAS_F16)
+        (<S as RawSimd>::BLOCKS, <S as RawSimd>::HAS_F16, <S as RawSimd>::WIDE, <S as RawSimd>::REGISTERS)
     }
 }
 

@@ -75,15 +75,40 @@ mod raw {
     pub trait RawSimd: Copy {
         /// Sixteen `f32`.
         type F32: Copy;
+        /// What one register holds: a block is one, two or four of them.
+        type Register: Copy;
         /// How the windows of a cascade are judged.
         type Windows: crate::simd::scan::Windows;
         /// How many blocks a kernel may keep in registers beside what it multiplies with.
         const BLOCKS: usize;
+        /// Numbers of a register.
+        const WIDE: usize;
+        /// How many registers there are.
+        const REGISTERS: usize;
         /// Whether half precision is widened fast enough to keep weights in it.
         const HAS_F16: bool;
 
         /// See `Windows`.
         fn windows(self) -> Self::Windows;
+        /// Reads a register of numbers.
+        ///
+        /// # Safety
+        /// [`WIDE`](Self::WIDE) numbers must be readable at `from`.
+        unsafe fn register(self, from: *const f32) -> Self::Register;
+        /// Writes a register of numbers.
+        ///
+        /// # Safety
+        /// [`WIDE`](Self::WIDE) numbers must be writable at `to`.
+        unsafe fn put(self, to: *mut f32, value: Self::Register);
+        /// The same number in all lanes of a register.
+        fn all(self, value: f32) -> Self::Register;
+        /// `a * b + c` of registers, as [`Simd::fma`](super::Simd::fma).
+        fn register_fma(self, a: Self::Register, b: Self::Register, c: Self::Register) -> Self::Register;
+        /// The larger one of registers.
+        fn register_max(self, a: Self::Register, b: Self::Register) -> Self::Register;
+        /// The sum of registers.
+        fn register_add(self, a: Self::Register, b: Self::Register) -> Self::Register;
+
         /// Reads 16 numbers.
         ///
         /// # Safety

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{self, Tensors};
 use crate::simd::depthwise::{Picture, PixelMap, Pointwise, Separable, Stem};
-use crate::simd::{Aligned, Isa, padded};
+use crate::simd::{Aligned, Isa};
 
 /// Numbers of a box: middle, width and height, then six landmarks of two.
 const BOX: usize = 16;
@@ -156,7 +156,6 @@ impl Layers {
         let sound = (1..=most_blocks).contains(&layout.blocks.len())
             && (1..=8).contains(&layout.heads.len())
             && channels_fit(layout.stem)
-            && padded(layout.stem).is_multiple_of(32)
             && layout.blocks.iter().all(|b| channels_fit(b.channels) && (1..=2).contains(&b.stride))
             && layout.heads.iter().all(|h| h.after < layout.blocks.len() && (1..=most_anchors).contains(&h.anchors));
         if !sound {

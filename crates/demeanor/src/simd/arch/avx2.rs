@@ -31,14 +31,47 @@ macro_rules! halves {
 
 impl RawSimd for Avx2 {
     type F32 = [__m256; 2];
+    type Register = __m256;
     type Windows = scan::x86::Eight;
     const BLOCKS: usize = 6;
+    const WIDE: usize = 8;
+    const REGISTERS: usize = 16;
     const HAS_F16: bool = true;
 
     #[inline(always)]
     fn windows(self) -> scan::x86::Eight {
         // SAFETY: `self` proves that the processor has AVX2.
         unsafe { scan::x86::Eight::new() }
+    }
+    #[inline(always)]
+    unsafe fn register(self, from: *const f32) -> Self::Register {
+        // SAFETY: `self` proves AVX2 and FMA; a register of numbers is readable.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn put(self, to: *mut f32, value: Self::Register) {
+        // SAFETY: `self` proves AVX2 and FMA; a register of numbers is writable.
+        unsafe { _mm256_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    fn all(self, value: f32) -> Self::Register {
+        // SAFETY: `self` proves AVX2 and FMA.
+        unsafe { _mm256_set1_ps(value) }
+    }
+    #[inline(always)]
+    fn register_fma(self, a: Self::Register, b: Self::Register, c: Self::Register) -> Self::Register {
+        // SAFETY: `self` proves AVX2 and FMA.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn register_max(self, a: Self::Register, b: Self::Register) -> Self::Register {
+        // SAFETY: `self` proves AVX2 and FMA.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn register_add(self, a: Self::Register, b: Self::Register) -> Self::Register {
+        // SAFETY: `self` proves AVX2 and FMA.
+        unsafe { _mm256_add_ps(a, b) }
     }
     #[inline(always)]
     unsafe fn read(self, from: *const f32) -> Self::F32 {

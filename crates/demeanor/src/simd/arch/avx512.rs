@@ -31,14 +31,47 @@ macro_rules! whole {
 
 impl RawSimd for Avx512 {
     type F32 = __m512;
+    type Register = __m512;
     type Windows = scan::x86::Sixteen;
     const BLOCKS: usize = 28;
+    const WIDE: usize = 16;
+    const REGISTERS: usize = 32;
     const HAS_F16: bool = true;
 
     #[inline(always)]
     fn windows(self) -> scan::x86::Sixteen {
         // SAFETY: `self` proves that the processor has AVX-512.
         unsafe { scan::x86::Sixteen::new() }
+    }
+    #[inline(always)]
+    unsafe fn register(self, from: *const f32) -> Self::Register {
+        // SAFETY: `self` proves AVX-512; a register of numbers is readable.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn put(self, to: *mut f32, value: Self::Register) {
+        // SAFETY: `self` proves AVX-512; a register of numbers is writable.
+        unsafe { _mm512_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    fn all(self, value: f32) -> Self::Register {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_set1_ps(value) }
+    }
+    #[inline(always)]
+    fn register_fma(self, a: Self::Register, b: Self::Register, c: Self::Register) -> Self::Register {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn register_max(self, a: Self::Register, b: Self::Register) -> Self::Register {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn register_add(self, a: Self::Register, b: Self::Register) -> Self::Register {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_add_ps(a, b) }
     }
     #[inline(always)]
     unsafe fn read(self, from: *const f32) -> Self::F32 {

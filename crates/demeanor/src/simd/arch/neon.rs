@@ -28,13 +28,46 @@ macro_rules! quarters {
 
 impl RawSimd for Neon {
     type F32 = [float32x4_t; 4];
+    type Register = float32x4_t;
     type Windows = scan::Sixteen;
     const BLOCKS: usize = 6;
+    const WIDE: usize = 4;
+    const REGISTERS: usize = 32;
     const HAS_F16: bool = false;
 
     #[inline(always)]
     fn windows(self) -> scan::Sixteen {
         scan::Sixteen
+    }
+    #[inline(always)]
+    unsafe fn register(self, from: *const f32) -> Self::Register {
+        // SAFETY: this target has NEON; a register of numbers is readable.
+        unsafe { vld1q_f32(from) }
+    }
+    #[inline(always)]
+    unsafe fn put(self, to: *mut f32, value: Self::Register) {
+        // SAFETY: this target has NEON; a register of numbers is writable.
+        unsafe { vst1q_f32(to, value) }
+    }
+    #[inline(always)]
+    fn all(self, value: f32) -> Self::Register {
+        // SAFETY: this target has NEON.
+        unsafe { vdupq_n_f32(value) }
+    }
+    #[inline(always)]
+    fn register_fma(self, a: Self::Register, b: Self::Register, c: Self::Register) -> Self::Register {
+        // SAFETY: this target has NEON.
+        unsafe { vfmaq_f32(c, a, b) }
+    }
+    #[inline(always)]
+    fn register_max(self, a: Self::Register, b: Self::Register) -> Self::Register {
+        // SAFETY: this target has NEON.
+        unsafe { vmaxq_f32(a, b) }
+    }
+    #[inline(always)]
+    fn register_add(self, a: Self::Register, b: Self::Register) -> Self::Register {
+        // SAFETY: this target has NEON.
+        unsafe { vaddq_f32(a, b) }
     }
     #[inline(always)]
     unsafe fn read(self, from: *const f32) -> Self::F32 {

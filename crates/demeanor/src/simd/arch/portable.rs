@@ -18,13 +18,43 @@ fn each<T: Copy, U: Copy + Default>(a: [T; LANES], b: [T; LANES], f: impl Fn(T, 
 
 impl RawSimd for Portable {
     type F32 = [f32; LANES];
+    type Register = [f32; 4];
     type Windows = scan::Sixteen;
     const BLOCKS: usize = 4;
+    const WIDE: usize = 4;
+    const REGISTERS: usize = 16;
     const HAS_F16: bool = false;
 
     #[inline(always)]
     fn windows(self) -> scan::Sixteen {
         scan::Sixteen
+    }
+    #[inline(always)]
+    unsafe fn register(self, from: *const f32) -> [f32; 4] {
+        // SAFETY: 4 numbers are readable there; an array of f32 needs no more alignment than an f32.
+        unsafe { *from.cast::<[f32; 4]>() }
+    }
+    #[inline(always)]
+    unsafe fn put(self, to: *mut f32, value: [f32; 4]) {
+        // SAFETY: 4 numbers are writable there.
+        unsafe { *to.cast::<[f32; 4]>() = value }
+    }
+    #[inline(always)]
+    fn all(self, value: f32) -> [f32; 4] {
+        [value; 4]
+    }
+    #[inline(always)]
+    fn register_fma(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        // rounded twice, as `fma`
+        std::array::from_fn(|i| c[i] + a[i] * b[i])
+    }
+    #[inline(always)]
+    fn register_max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn register_add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] + b[i])
     }
     #[inline(always)]
     unsafe fn read(self, from: *const f32) -> Self::F32 {

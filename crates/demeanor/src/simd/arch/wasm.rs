@@ -28,13 +28,45 @@ macro_rules! quarters {
 
 impl RawSimd for Wasm {
     type F32 = [v128; 4];
+    type Register = v128;
     type Windows = scan::Sixteen;
     const BLOCKS: usize = 4;
+    const WIDE: usize = 4;
+    const REGISTERS: usize = 16;
     const HAS_F16: bool = false;
 
     #[inline(always)]
     fn windows(self) -> scan::Sixteen {
         scan::Sixteen
+    }
+    #[inline(always)]
+    unsafe fn register(self, from: *const f32) -> v128 {
+        // SAFETY: 4 numbers are readable.
+        unsafe { v128_load(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn put(self, to: *mut f32, value: v128) {
+        // SAFETY: 4 numbers are writable.
+        unsafe { v128_store(to.cast(), value) }
+    }
+    #[inline(always)]
+    fn all(self, value: f32) -> v128 {
+        f32x4_splat(value)
+    }
+    #[inline(always)]
+    fn register_fma(self, a: v128, b: v128, c: v128) -> v128 {
+        #[cfg(target_feature = "relaxed-simd")]
+        return f32x4_relaxed_madd(a, b, c);
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        f32x4_add(f32x4_mul(a, b), c)
+    }
+    #[inline(always)]
+    fn register_max(self, a: v128, b: v128) -> v128 {
+        f32x4_pmax(a, b)
+    }
+    #[inline(always)]
+    fn register_add(self, a: v128, b: v128) -> v128 {
+        f32x4_add(a, b)
     }
     #[inline(always)]
     unsafe fn read(self, from: *const f32) -> Self::F32 {
