@@ -8,6 +8,8 @@ use demeanor::nn::spec::{Conv, Layer, Norm, Recurrent};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::recipe::Initial;
+
 /// What a norm adds to a variance before it takes the root; PyTorch's default.
 pub const NORM_EPSILON: f32 = 1e-5;
 
@@ -78,6 +80,9 @@ pub struct Layout {
     pub statistics: usize,
     /// Outputs of the network.
     pub outputs: usize,
+    /// Multiplications of a forward pass of one input, of the width that the layout was made for, in the form of use (parallel
+    /// branches are one convolution there).
+    pub multiplications: u64,
 }
 
 /// A shape between layers: a map, or rows.
@@ -102,7 +107,14 @@ impl Layout {
     /// # Errors
     /// [`ErrorKind::Shape`] when a layer cannot follow the one before it.
     pub fn new(layers: &[Layer], input: [usize; 3]) -> Result<Self> {
-        let mut layout = Layout { slots: Vec::new(), norms: Vec::new(), parameters: 0, statistics: 0, outputs: 0 };
+        let mut layout = Layout {
+            slots: Vec::new(),
+            norms: Vec::new(),
+            parameters: 0,
+            statistics: 0,
+            outputs: 0,
+            multiplications: 0,
+        };
         match layout.layers(layers, "", Shape::Map(input))? {
             Shape::Rows(rows) => layout.outputs = rows,
             Shape::Map(shape) => {
@@ -125,24 +137,39 @@ impl Layout {
         self.norms.iter().find(|s| s.name == name)
     }
 
-    /// First parameters: He-normal weights where a ReLU may follow (gain 2 over fan-in), uniform within
-    /// `1 / sqrt(units)` in recurrent layers with the forget gate's bias at 1, gains 1, all else 0.
+    /// First parameters by [`Initial::He`].
     pub fn initial(&self, seed: u64) -> Vec<f32> {
+        self.initial_by(Initial::He, seed)
+    }
+
+    /// First parameters: weights of convolutions and dense layers as `initial` says, uniform within `1 / sqrt(units)` in
+    /// recurrent layers with the forget gate's bias at 1, gains 1, all else 0 (but for the biases of [`Initial::FanIn`]).
+    pub fn initial_by(&self, initial: Initial, seed: u64) -> Vec<f32> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut parameters = vec![0.0; self.parameters];
         for slot in &self.slots {
             let values = &mut parameters[slot.offset..][..slot.len()];
-            let recurrent = slot.name.ends_with("input.weight") || slot.name.ends_with("recurrent.weight");
+            let recurrent = self.recurrent_units(slot);
+            let mut uniform = |limit: f32| values.iter_mut().for_each(|v| *v = rng.random_range(-limit..limit));
+            let fan_in = slot.fan_in.max(1) as f32;
             match slot.kind {
                 Kind::Gain => values.fill(1.0),
-                Kind::Weight if recurrent => {
-                    let units = if slot.name.ends_with("recurrent.weight") { slot.shape[1] } else { slot.shape[0] / 4 };
-                    let limit = 1.0 / (units.max(1) as f32).sqrt();
-                    values.iter_mut().for_each(|v| *v = rng.random_range(-limit..limit));
-                }
-                Kind::Weight => {
-                    let deviation = (2.0 / slot.fan_in.max(1) as f32).sqrt();
-                    values.iter_mut().for_each(|v| *v = deviation * normal(&mut rng));
+                Kind::Weight => match (recurrent, initial) {
+                    (Some(units), _) => uniform(1.0 / (units.max(1) as f32).sqrt()),
+                    (None, Initial::He) => {
+                        let deviation = (2.0 / fan_in).sqrt();
+                        values.iter_mut().for_each(|v| *v = deviation * normal(&mut rng));
+                    }
+                    (None, Initial::Glorot) => {
+                        let taps: usize = slot.shape.iter().skip(2).product();
+                        uniform((6.0 / (fan_in + (slot.shape[0] * taps) as f32)).sqrt());
+                    }
+                    (None, Initial::FanIn) => uniform(1.0 / fan_in.sqrt()),
+                },
+                Kind::Bias if initial == Initial::FanIn && recurrent.is_none() => {
+                    // as many inputs as the weight beside it has
+                    let beside = self.slot(&slot.name.replace("bias", "weight"));
+                    uniform(1.0 / (beside.map_or(1, |w| w.fan_in.max(1)) as f32).sqrt());
                 }
                 Kind::Bias | Kind::Shift => {}
             }
@@ -152,10 +179,20 @@ impl Layout {
                     .is_some_and(|r| r.shape[0] == 4 * r.shape[1])
             {
                 let units = slot.len() / 4;
-                values[units..2 * units].fill(1.0);
+                parameters[slot.offset + units..][..units].fill(1.0);
             }
         }
         parameters
+    }
+
+    /// The units of the recurrent layer that a tensor belongs to; none of another layer.
+    fn recurrent_units(&self, slot: &Slot) -> Option<usize> {
+        let (layer, _) = slot
+            .name
+            .rsplit_once("input.")
+            .or_else(|| slot.name.rsplit_once("recurrent."))
+            .or_else(|| slot.name.rsplit_once("bias"))?;
+        Some(self.slot(&format!("{layer}recurrent.weight"))?.shape[1])
     }
 
     /// First running statistics: means 0, variances 1.
@@ -206,8 +243,8 @@ impl Layout {
                 Ok(long)
             }
             (&Layer::SqueezeExcite { hidden }, Shape::Map([channels, _, _])) => {
-                self.dense(&format!("{path}.squeeze"), channels, hidden);
-                self.dense(&format!("{path}.expand"), hidden, channels);
+                self.dense(&format!("{path}.squeeze"), channels, hidden, 1);
+                self.dense(&format!("{path}.expand"), hidden, channels, 1);
                 Ok(shape)
             }
             (&Layer::MaxPool { size }, Shape::Map([c, h, w])) if size > 0 && h >= size && w >= size => {
@@ -215,14 +252,14 @@ impl Layout {
             }
             (Layer::GlobalAverage, Shape::Map([c, _, _])) => Ok(Shape::Rows(c)),
             (Layer::MeanMax, Shape::Map([c, h, _])) => Ok(Shape::Rows(2 * c * h)),
-            (&Layer::AttentiveStatistics { hidden }, Shape::Map([c, h, _])) => {
-                self.dense(&format!("{path}.hidden"), c * h, hidden);
-                self.dense(&format!("{path}.score"), hidden, 1);
+            (&Layer::AttentiveStatistics { hidden }, Shape::Map([c, h, w])) => {
+                self.dense(&format!("{path}.hidden"), c * h, hidden, w);
+                self.dense(&format!("{path}.score"), hidden, 1, w);
                 Ok(Shape::Rows(2 * c * h))
             }
             (Layer::Flatten, Shape::Map([c, h, w])) => Ok(Shape::Rows(c * h * w)),
             (Layer::Dense(dense), Shape::Rows(rows)) => {
-                self.dense(path, rows, dense.units);
+                self.dense(path, rows, dense.units, 1);
                 Ok(Shape::Rows(dense.units))
             }
             (Layer::Lstm(recurrent), Shape::Map(map)) => Ok(self.recurrent(recurrent, 4, path, map)),
@@ -234,7 +271,9 @@ impl Layout {
         }
     }
 
-    fn dense(&mut self, path: &str, rows: usize, units: usize) {
+    /// A dense layer that is used so many times in a pass.
+    fn dense(&mut self, path: &str, rows: usize, units: usize, times: usize) {
+        self.multiplications += (rows * units * times) as u64;
         self.add(format!("{path}.weight"), vec![units, rows], Kind::Weight, rows);
         self.add(format!("{path}.bias"), vec![units], Kind::Bias, rows);
     }
@@ -269,6 +308,7 @@ impl Layout {
             }
         }
         let (mut oh, mut ow) = (h.div_ceil(conv.stride[0]), w.div_ceil(conv.stride[1]));
+        self.multiplications += (conv.out * fan_in * oh * ow) as u64;
         if let Some([ph, pw]) = conv.pool {
             if ph == 0 || pw == 0 || oh < ph || ow < pw {
                 return Err(Error::new(ErrorKind::Shape, format!("layer {path}: pooling {ph}x{pw} of {oh}x{ow}")));
@@ -283,6 +323,7 @@ impl Layout {
         for direction in directions {
             let path = format!("{path}.{direction}");
             let rows = c * h;
+            self.multiplications += (gates * layer.units * (rows + layer.units) * w) as u64;
             self.add(format!("{path}input.weight"), vec![gates * layer.units, rows], Kind::Weight, rows);
             self.add(
                 format!("{path}recurrent.weight"),
@@ -326,6 +367,47 @@ mod tests {
     }
 
     #[test]
+    fn first_weights_have_the_spread_of_their_kind() {
+        let layers = [
+            conv(32, Norm::None, None),
+            conv(64, Norm::None, None),
+            Layer::GlobalAverage,
+            Layer::Dense(Dense { units: 256, relu: true }),
+        ];
+        let layout = Layout::new(&layers, [1, 48, 48]).unwrap();
+        let deviation = |parameters: &[f32], name: &str| {
+            let slot = layout.slot(name).unwrap();
+            let values = &parameters[slot.offset..][..slot.len()];
+            (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt()
+        };
+        // a uniform distribution within a limit deviates by the limit over the root of 3
+        let uniform = |limit: f32| limit / 3f32.sqrt();
+        let (conv_in, conv_out, dense_in) = (32.0 * 9.0, 64.0 * 9.0, 64.0);
+        for (initial, conv, dense, bias) in [
+            (Initial::He, (2.0f32 / conv_in).sqrt(), (2.0f32 / dense_in).sqrt(), 0.0),
+            (
+                Initial::Glorot,
+                uniform((6.0f32 / (conv_in + conv_out)).sqrt()),
+                uniform((6.0f32 / (dense_in + 256.0)).sqrt()),
+                0.0,
+            ),
+            (
+                Initial::FanIn,
+                uniform(1.0 / conv_in.sqrt()),
+                uniform(1.0 / dense_in.sqrt()),
+                uniform(1.0 / dense_in.sqrt()),
+            ),
+        ] {
+            let parameters = layout.initial_by(initial, 3);
+            for (name, expected) in [("1.weight", conv), ("3.weight", dense), ("3.bias", bias)] {
+                let found = deviation(&parameters, name);
+                assert!((found - expected).abs() <= 0.1 * expected, "{initial:?} {name}: {found} is not {expected}");
+            }
+        }
+        assert_eq!(layout.initial(3), layout.initial_by(Initial::He, 3));
+    }
+
+    #[test]
     fn the_paper_cnn_has_its_known_count() {
         let layers = [
             conv(32, Norm::AfterRelu, Some([2, 2])),
@@ -341,6 +423,8 @@ mod tests {
         assert_eq!(layout.parameters, 320 + 18_496 + 73_856 + 448 + 4_718_848 + 1_799);
         assert_eq!(layout.statistics, 448);
         assert_eq!(layout.outputs, 7);
+        let maps = [32 * 9 * 48 * 48, 64 * 32 * 9 * 24 * 24, 128 * 64 * 9 * 12 * 12];
+        assert_eq!(layout.multiplications, maps.iter().sum::<u64>() + 18_432 * 256 + 256 * 7);
         assert_eq!(layout.slot("4.weight").unwrap().shape, [256, 18_432]);
     }
 

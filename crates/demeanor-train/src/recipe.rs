@@ -78,6 +78,27 @@ pub struct Data {
     /// Learns from the validation examples too, for recipes that make no choice on the way. The temperature must then be
     /// given, or be fitted to examples that models of other folds were not trained on.
     pub learn_from_validation: bool,
+    /// How often an epoch visits the examples of each class.
+    #[serde(skip_serializing_if = "Sampling::is_plain")]
+    pub sampling: Sampling,
+}
+
+/// How often an epoch visits the examples of each class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// Each example once (of several corpora: corpora, emotions and speakers alike often).
+    #[default]
+    Plain,
+    /// As many examples as there are, each class alike often: those of a rare class come several times, those of a frequent
+    /// one in some of the epochs (oversampling without new examples; SMOTE makes some, see the recipes of baselines).
+    Balanced,
+}
+
+impl Sampling {
+    fn is_plain(&self) -> bool {
+        *self == Sampling::Plain
+    }
 }
 
 /// What the FER+ raters' votes on a picture say.
@@ -101,6 +122,7 @@ impl Default for Data {
             votes_as: VotesAs::Shares,
             standardise: true,
             learn_from_validation: false,
+            sampling: Sampling::Plain,
         }
     }
 }
@@ -119,6 +141,9 @@ pub struct Train {
     /// How the loss of an example is weighted by its class.
     #[serde(default)]
     pub class_weights: ClassWeights,
+    /// How the first weights are drawn.
+    #[serde(default, skip_serializing_if = "Initial::is_he")]
+    pub initial: Initial,
     /// How steps are taken.
     pub optimiser: Optimiser,
     /// How the learning rate changes.
@@ -193,6 +218,26 @@ pub enum ClassWeights {
     Inverse,
     /// In inverse proportion to the square root of the frequency.
     SqrtInverse,
+}
+
+/// How the first weights of convolutions and dense layers are drawn; those of recurrent layers are uniform within
+/// `1 / sqrt(units)`, with the forget gate's bias at 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initial {
+    /// Normal with variance `2 / inputs` (He et al. 2015); biases 0.
+    #[default]
+    He,
+    /// Uniform within `sqrt(6 / (inputs + outputs))` (Glorot & Bengio 2010), Keras's default; biases 0.
+    Glorot,
+    /// Uniform within `1 / sqrt(inputs)`, biases too: PyTorch's default.
+    FanIn,
+}
+
+impl Initial {
+    fn is_he(&self) -> bool {
+        *self == Initial::He
+    }
 }
 
 /// How steps are taken.

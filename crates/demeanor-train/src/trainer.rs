@@ -18,13 +18,13 @@ use rand::Rng;
 
 pub use crate::checkpoint::EpochRecord;
 use crate::checkpoint::{Checkpoint, Place, file_error, replace};
-use crate::data::batches::{self, LabelledBatch, Source};
+use crate::data::batches::{self, LabelledBatch, Source, balanced_classes};
 use crate::data::stream;
 use crate::engine::{Batch, Engine, Mode};
 use crate::layout::Layout;
 use crate::loss::softmax;
 use crate::optimise::OptimiserState;
-use crate::recipe::{Export, Figure, Recipe};
+use crate::recipe::{Export, Figure, Recipe, Sampling};
 
 /// The metrics log, a JSON object a line and epoch.
 pub const LOG: &str = "log.jsonl";
@@ -332,7 +332,9 @@ fn begin(run: &Run<'_>) -> Result<(Checkpoint, Option<PathBuf>)> {
             finished: false,
             isa: Isa::active().name().to_owned(),
         },
-        parameters: run.first.map_or_else(|| run.layout.initial(run.seed), |first| first.parameters.clone()),
+        parameters: run
+            .first
+            .map_or_else(|| run.layout.initial_by(settings.initial, run.seed), |first| first.parameters.clone()),
         statistics: run.first.map_or_else(|| run.layout.initial_statistics(), |first| first.statistics.clone()),
         optimiser: OptimiserState::new(&settings.optimiser, run.layout.parameters),
         average: None,
@@ -409,7 +411,12 @@ fn draw(
     let size = run.recipe.train.batch;
     let (epoch, place) = (earlier + step / steps_per_epoch, step % steps_per_epoch);
     if order.1.is_empty() || order.0 != epoch {
-        *order = (epoch, run.train.source.order(run.train.indices, run.seed, epoch as u64));
+        let (train, seed) = (&run.train, run.seed);
+        let visited = match run.recipe.data.sampling {
+            Sampling::Plain => train.source.order(train.indices, seed, epoch as u64),
+            Sampling::Balanced => balanced_classes(train.indices, train.classes, seed, epoch as u64),
+        };
+        *order = (epoch, visited);
     }
     let first = place * size;
     let part = &order.1[first..order.1.len().min(first + size)];

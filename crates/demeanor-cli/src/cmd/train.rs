@@ -1,5 +1,7 @@
 //! `demeanor train`: a recipe and a data set to a model folder.
 
+mod classic;
+
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -190,6 +192,17 @@ fn prior(args: &PriorArgs) -> Result<Outcome> {
 }
 
 impl Common {
+    /// The text of the recipe: of the file, or of the one of that name in the program.
+    fn recipe_text(&self) -> Result<String> {
+        let path = &self.recipe;
+        match path.to_str().and_then(recipes::named).filter(|_| !path.is_file()) {
+            Some(text) => Ok(text.to_owned()),
+            None => fs::read_to_string(path).with_context(|| {
+                format!("{} cannot be read, and is no recipe of the program ({})", path.display(), recipes::names())
+            }),
+        }
+    }
+
     /// The folders of the runs: one, or one for each seed.
     fn folders(&self) -> Vec<PathBuf> {
         match self.seeds {
@@ -216,6 +229,9 @@ pub fn run(args: Args) -> Result<Outcome> {
 }
 
 fn speech(args: &SpeechArgs) -> Result<Outcome> {
+    if let Some(recipe) = classic::recipe(&args.common)? {
+        return classic::speech(&recipe, args);
+    }
     let mut session = Session::new(&args.common, Sense::Speech)?;
     let set = Arc::new(SpeechSet::load_all(&args.data)?);
     let folders = match args.run.is_some() || args.all {
@@ -260,6 +276,9 @@ fn speech(args: &SpeechArgs) -> Result<Outcome> {
 }
 
 fn face(args: &FaceArgs) -> Result<Outcome> {
+    if let Some(recipe) = classic::recipe(&args.common)? {
+        return classic::face(&recipe, args);
+    }
     let session = Session::new(&args.common, Sense::Face)?;
     let _locks = session.claim(std::slice::from_ref(&args.data), &args.common.folders(), args.votes.as_deref())?;
     let options = LoadOptions { votes: args.votes.clone(), ..LoadOptions::default() };
@@ -284,12 +303,7 @@ impl<'a> Session<'a> {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("threads cannot be started")?;
         }
         let path = &args.recipe;
-        let text = match path.to_str().and_then(recipes::named).filter(|_| !path.exists()) {
-            Some(text) => text.to_owned(),
-            None => fs::read_to_string(path).with_context(|| {
-                format!("{} cannot be read, and is no recipe of the program ({})", path.display(), recipes::names())
-            })?,
-        };
+        let text = args.recipe_text()?;
         let written = Recipe::parse(&text).with_context(|| path.display().to_string())?;
         let mut recipe = written.clone();
         produce::expect(&recipe, sense)?;

@@ -360,6 +360,12 @@ pub fn shuffled(indices: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
+/// An order of as many examples as there are, in which each class comes alike often; `classes` has that of each example.
+pub fn balanced_classes(indices: &[usize], classes: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
+    let groups: Vec<_> = classes.iter().map(|&class| Some(((), class, ()))).collect();
+    balanced(indices, &groups, seed, epoch)
+}
+
 /// An order of as many examples as there are, in which corpora come alike often, within each its emotions, within those
 /// their speakers: an example of a small group comes several times, one of a large group perhaps in another epoch. Each
 /// comes as often as its share says, rounded down or up (systematic sampling). `groups` has the corpus, the emotion and
@@ -466,6 +472,7 @@ mod tests {
                 name: format!("{i}"),
                 row: None,
                 twin_in: [false; 3],
+                about: Default::default(),
             })
             .collect();
         Arc::new(FaceSet { pictures, notes: Vec::new() })
@@ -563,6 +570,23 @@ mod tests {
             }
         }
         assert_eq!(found.targets[8 + 5], 1.0);
+    }
+
+    #[test]
+    fn classes_come_alike_often_and_all_examples_in_some_epoch() {
+        // ten times as many of class 0 as of class 1
+        let classes: Vec<usize> = (0..110).map(|i| usize::from(i >= 100)).collect();
+        let indices: Vec<usize> = (500..610).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for epoch in 0..12 {
+            let order = balanced_classes(&indices, &classes, 3, epoch);
+            assert_eq!(order.len(), 110);
+            let rare = order.iter().filter(|&&i| i >= 600).count();
+            assert!((54..=56).contains(&rare), "{rare}");
+            seen.extend(order);
+        }
+        assert_eq!(seen.len(), 110);
+        assert_ne!(balanced_classes(&indices, &classes, 3, 0), balanced_classes(&indices, &classes, 3, 1));
     }
 
     #[test]
