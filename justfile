@@ -20,6 +20,14 @@ lint:
 test:
     cargo test --workspace
 
+# docs/paper.md, from the files of metrics that docs/paper/rows.toml names
+paper:
+    cargo run -q -p demeanor-train --no-default-features --example paper
+
+# the cards of all models, from their about.toml, metrics.json and report.json
+cards:
+    cargo run -q -p demeanor-cli -- model card $(dirname crates/demeanor-models/*/about.toml)
+
 # the Python package: wheel, clean environment, types, tests; needs python3-venv and ffmpeg
 python *args:
     bindings/python/check {{args}}
