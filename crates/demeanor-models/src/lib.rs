@@ -11,7 +11,7 @@
 //! it, and LICENSE.md. Without the feature `speech` no weights trained on RAVDESS (CC BY-NC-SA 4.0: no commercial use) are
 //! built in.
 //!
-//! A released folder is never edited: a new model is a new folder, and a new line among those of [`all`]. Older models, and
+//! Released weights are never edited: a new model is a new folder, and a new line among those of [`all`]. Older models, and
 //! those of the runs of a protocol, are folders of the repository beside these; they are loaded as files.
 
 #![forbid(unsafe_code)]

@@ -38,6 +38,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Writes the card of a model's folder from about.toml (words), metrics.json and report.json (figures)
+    #[cfg(feature = "train")]
+    Card {
+        /// The folder: model.safetensors, about.toml, metrics.json and perhaps report.json, as `eval --report` writes it
+        #[arg(value_name = "DIR", required = true)]
+        folders: Vec<PathBuf>,
+        /// Write nothing: say whether each card is what the files give (an error where it is not)
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks that models are whole and unaltered: all built-in ones when none is named
     Verify {
         /// Built-in models' names, or model files
@@ -50,6 +60,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.command {
         Command::List { json } => list(json),
         Command::Show { model, json } => show(&model, json),
+        #[cfg(feature = "train")]
+        Command::Card { folders, check } => card(&folders, check),
         Command::Verify { models } => verify(models),
     }
 }
@@ -97,6 +109,37 @@ fn list(json: bool) -> anyhow::Result<Outcome> {
     if demeanor_models::all().is_empty() {
         terminal::note("no model is built in; build with --features face or --features speech");
     }
+    Ok(Outcome::Read)
+}
+
+/// Writes or checks cards; a folder that is wrong does not hide the others.
+#[cfg(feature = "train")]
+fn card(folders: &[PathBuf], check: bool) -> anyhow::Result<Outcome> {
+    let mut wrong = 0;
+    for folder in folders {
+        let path = folder.join(demeanor_train::card::CARD);
+        let done = demeanor_train::card::of_folder(folder).map_err(anyhow::Error::from).and_then(|card| {
+            if std::fs::read_to_string(&path).is_ok_and(|written| written == card) {
+                terminal::note(format_args!("{} is what the metrics give", path.display()));
+                return Ok(());
+            }
+            if check {
+                anyhow::bail!(
+                    "{} is not what its metrics give: run demeanor model card {}",
+                    path.display(),
+                    folder.display()
+                );
+            }
+            crate::write::write_whole(&path, true, |file| file.write_all(card.as_bytes()))?;
+            terminal::note(format_args!("wrote {}", path.display()));
+            Ok(())
+        });
+        if let Err(error) = done {
+            wrong += 1;
+            terminal::warn(format_args!("{error:#}"));
+        }
+    }
+    anyhow::ensure!(wrong == 0, "{wrong} of {} cards", folders.len());
     Ok(Outcome::Read)
 }
 
