@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 
 use demeanor::face::net::FaceModel;
 use demeanor::face::prepare::{FaceInput, FacePreparer};
-use demeanor::model::{self, Header, InputRecipe};
+use demeanor::model::{self, InputRecipe};
 use demeanor::nn::Precision;
-use demeanor::speech::net::SpeechModel;
-use demeanor::speech::read::SpeechReader;
-use demeanor::{Audio, Emotion, Error, ErrorKind, Result, Scores};
+use demeanor::{Emotion, Error, ErrorKind, Result, Scores};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::speech::{Noise, add_noise, first};
+use crate::classic::ClassicModel;
 use crate::data::Split;
 use crate::data::faces::{FER_PLUS, FaceSet, Votes};
 use crate::data::speech::{RATE, RavdessName, Sex, SpeechSet};
 use crate::data::splits::{Fold, Protocol};
 use crate::data::stream;
+use crate::measured::{Identity, VoiceReader};
 use crate::metrics::{Metrics, RunMetrics};
 use crate::predictions::{self, Prediction, Predictions};
 use crate::robust::SpeechEdit;
@@ -30,8 +30,8 @@ use crate::seen::Overlap;
 pub struct FaceReport {
     /// Name of the model.
     pub model: String,
-    /// The split that was read.
-    pub split: Split,
+    /// The split that was read, or `all`.
+    pub split: String,
     /// On the whole split.
     #[serde(flatten)]
     pub metrics: Metrics,
@@ -69,8 +69,8 @@ fn is_zero(count: &usize) -> bool {
 pub struct CleanReport {
     /// Name of the model.
     pub model: String,
-    /// The split.
-    pub split: Split,
+    /// The split, or `all`.
+    pub split: String,
     /// On the part.
     #[serde(flatten)]
     pub metrics: Metrics,
@@ -137,7 +137,12 @@ fn read_faces<T: Send>(
     Ok(parts.into_iter().flatten().collect())
 }
 
-/// Reads the pictures of a split that are labelled with an emotion of the model. [`FaceSet::mark_twins`] first where
+/// A split's name; `all` where every picture is read.
+pub fn split_name(split: Option<Split>) -> &'static str {
+    split.map_or("all", Split::name)
+}
+
+/// Reads the pictures of a split (or all) that are labelled with an emotion of the model. [`FaceSet::mark_twins`] first where
 /// `twins_marked` says so: each prediction then tells whether training has a near-duplicate.
 ///
 /// # Errors
@@ -146,25 +151,33 @@ pub fn face_predictions(
     model: &[u8],
     precision: Precision,
     set: &FaceSet,
-    split: Split,
+    split: Option<Split>,
     twins_marked: bool,
 ) -> Result<Predictions> {
-    let header = FaceModel::load(model)?.header().clone();
-    let all = set.indices(split);
+    let header = Identity::of_face(model)?;
+    let all = split.map_or_else(|| (0..set.pictures.len()).collect(), |split| set.indices(split));
     let (indices, others): (Vec<usize>, Vec<usize>) =
         all.iter().partition(|&&i| header.labels.contains(&set.pictures[i].emotion));
     if indices.is_empty() {
         return Err(Error::new(
             ErrorKind::Data,
-            format!("the {split} split has {} pictures, and none has a label of {}", all.len(), header.name),
+            format!(
+                "{} has {} pictures, and none has a label of {}",
+                split.map_or("the set".to_owned(), |split| format!("the {split} split")),
+                all.len(),
+                header.name
+            ),
         ));
     }
-    let scores = face_scores(model, precision, set, &indices)?;
-    let clean = set.clean_indices(split);
+    let scores = match ClassicModel::is(model) {
+        true => ClassicModel::from_bytes(model)?.read_faces(set, &indices)?,
+        false => face_scores(model, precision, set, &indices)?,
+    };
+    let clean = split.map(|split| set.clean_indices(split));
     let row = |(&i, scores): (&usize, Scores)| {
         let picture = &set.pictures[i];
-        let mut attributes = BTreeMap::new();
-        if twins_marked {
+        let mut attributes = picture.about.clone();
+        if let Some(clean) = clean.as_ref().filter(|_| twins_marked) {
             let near = if clean.binary_search(&i).is_ok() { "no" } else { "yes" };
             attributes.insert(predictions::NEAR_DUPLICATE.to_owned(), near.to_owned());
         }
@@ -209,7 +222,8 @@ impl FaceReport {
     ///
     /// # Errors
     /// As [`Predictions::confusion`].
-    pub fn of(model: &str, split: Split, found: &Predictions, overlap: Overlap) -> Result<Self> {
+    pub fn of(model: &str, split: Option<Split>, found: &Predictions, overlap: Overlap) -> Result<Self> {
+        let split = split_name(split).to_owned();
         let marked = found.rows.iter().any(|row| row.attributes.contains_key(predictions::NEAR_DUPLICATE));
         let clean = found.confusion_of(|row| row.attribute(predictions::NEAR_DUPLICATE) == Some("no"))?;
         let mut voted = Voted { samples: 0, accuracy: 0.0 };
@@ -222,7 +236,11 @@ impl FaceReport {
         }
         voted.accuracy /= voted.samples.max(1) as f64;
         Ok(FaceReport {
-            clean: marked.then(|| CleanReport { model: model.to_owned(), split, metrics: clean.metrics() }),
+            clean: marked.then(|| CleanReport {
+                model: model.to_owned(),
+                split: split.clone(),
+                metrics: clean.metrics(),
+            }),
             voted: (voted.samples > 0).then_some(voted),
             left_out: found.left_out(),
             model: model.to_owned(),
@@ -245,8 +263,8 @@ pub fn faces(
     split: Split,
     twins_marked: bool,
 ) -> Result<FaceReport> {
-    let found = face_predictions(model, precision, set, split, twins_marked)?;
-    FaceReport::of(&FaceModel::load(model)?.header().name, split, &found, Overlap::default())
+    let found = face_predictions(model, precision, set, Some(split), twins_marked)?;
+    FaceReport::of(&Identity::of_face(model)?.name, Some(split), &found, Overlap::default())
 }
 
 /// Noise that is added to every recording before it is read.
@@ -323,7 +341,7 @@ pub fn speech_scores(
     let parts = indices
         .par_chunks(piece)
         .map(|part| {
-            let mut reader = SpeechReader::new(SpeechModel::load(model)?)?;
+            let mut reader = VoiceReader::load(model)?;
             part.iter()
                 .map(|&i| {
                     let clip = set.clips.get(i).ok_or_else(|| {
@@ -338,7 +356,7 @@ pub fn speech_scores(
                         let mut random = stream(noise.seed, 0x6e6f_6973, i as u64);
                         add_noise(&mut samples, noise.kind, noise.snr_db, &voices, &mut random);
                     }
-                    let read = Audio::new(&samples, 1, RATE).and_then(|audio| reader.read(&audio)).map_err(named)?;
+                    let read = reader.read(&samples).map_err(named)?;
                     read.ok_or_else(|| named(Error::new(ErrorKind::Sound, "it is silent; expected a voice")))
                 })
                 .collect::<Result<Vec<Scores>>>()
@@ -398,7 +416,7 @@ fn speech_read(
                 Fold { train: all.clone(), validation: Vec::new(), test: all }
             }
         };
-        let spoilt = edit.map(|edit| edit.apply(set, &fold.test, &fold.train));
+        let spoilt = edit.map(|edit| edit.apply(set, &fold.test, &fold.train)).transpose()?;
         let set = spoilt.as_ref().unwrap_or(set);
         let (header, known) = known_scores(model, set, &fold.test, conditions, &fold.train)?;
         if run > 0 && header.labels != found.labels {
@@ -471,7 +489,7 @@ impl SpeechReport {
 
 /// The name of the first of these models.
 fn name_of(models: &[Vec<u8>]) -> Result<String> {
-    models.first().map_or_else(|| Ok(String::new()), |model| Ok(SpeechModel::load(model)?.header().name.clone()))
+    models.first().map_or_else(|| Ok(String::new()), |model| Ok(Identity::of_voice(model)?.name))
 }
 
 /// Evaluates the models of a protocol, as [`speech_predictions`] reads.
@@ -497,15 +515,15 @@ pub(crate) fn expect_runs(models: &[Vec<u8>], protocol: Protocol, set: &SpeechSe
     Err(Error::new(ErrorKind::Data, format!("{} models for the {runs} runs of the {protocol} protocol", models.len())))
 }
 
-/// A model's header, and its scores of those clips that are labelled with an emotion that it has, each with its place.
+/// What a model says of itself, and its scores of those clips that are labelled with an emotion that it has, each with its place.
 pub(crate) fn known_scores(
     model: &[u8],
     set: &SpeechSet,
     clips: &[usize],
     conditions: &Conditions,
     voices: &[usize],
-) -> Result<(Header, Vec<(usize, Scores)>)> {
-    let header = SpeechModel::load(model)?.header().clone();
+) -> Result<(Identity, Vec<(usize, Scores)>)> {
+    let header = Identity::of_voice(model)?;
     let known: Vec<usize> = clips.iter().copied().filter(|&i| header.labels.contains(&set.clips[i].emotion)).collect();
     let scores = speech_scores(model, set, &known, conditions, voices)?;
     Ok((header, known.into_iter().zip(scores).collect()))
@@ -585,7 +603,7 @@ mod tests {
     use crate::data::splits::RUNS;
     use demeanor::Hz;
     use demeanor::face::prepare::{FaceRecipe, Scaling};
-    use demeanor::model::Tensors;
+    use demeanor::model::{Header, Tensors};
     use demeanor::nn::{Dense, Layer};
     use demeanor::speech::prepare::{Features, Level, SpeechRecipe};
 
@@ -610,6 +628,7 @@ mod tests {
             name: format!("{i}"),
             row: None,
             twin_in: [i == 3, false, false],
+            about: Default::default(),
         };
         FaceSet { pictures: (0..12).map(picture).collect(), notes: Vec::new() }
     }

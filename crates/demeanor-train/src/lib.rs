@@ -26,6 +26,8 @@ pub mod trainer;
 pub mod trial;
 
 pub mod calibrate;
+pub mod card;
+pub mod classic;
 pub mod export;
 pub mod folds;
 mod grown;
@@ -34,7 +36,9 @@ pub mod prior;
 pub mod produce;
 
 pub mod evaluate;
+pub mod measured;
 pub mod metrics;
+pub mod paper;
 pub mod report;
 pub mod robust;
 pub mod seen;

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 
 use demeanor::{Emotion, Error, ErrorKind, Result, Scores};
 
+pub use crate::data::face_corpora::PERSON;
 use crate::metrics::Confusion;
 
 /// The attribute that says who speaks.
@@ -105,17 +106,26 @@ impl Predictions {
         self.rows.iter().flat_map(|row| row.attributes.keys().map(String::as_str)).collect()
     }
 
-    /// The examples that belong together when one asks how a figure would have come out with other people: by speaker,
-    /// where all are known, else each file by itself.
+    /// The examples that belong together when one asks how a figure would have come out with other people: by the speaker
+    /// or the person of a picture, where all are known, else each file by itself.
     pub fn clusters(&self) -> Clusters {
-        let by_speaker = !self.rows.is_empty() && self.rows.iter().all(|row| row.attribute(SPEAKER).is_some());
+        let known = |name: &&str| !self.rows.is_empty() && self.rows.iter().all(|row| row.attribute(name).is_some());
+        let person = [SPEAKER, PERSON].into_iter().find(known);
         let mut members: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
         for (i, row) in self.rows.iter().enumerate() {
             let corpus = row.attribute("corpus").unwrap_or_default();
-            let key = if by_speaker { (corpus, row.attribute(SPEAKER).unwrap_or_default()) } else { ("", &*row.path) };
+            let key = match person {
+                Some(name) => (corpus, row.attribute(name).unwrap_or_default()),
+                None => ("", &*row.path),
+            };
             members.entry(key).or_default().push(i);
         }
-        Clusters { by_speaker, members: members.into_values().collect() }
+        let of = match person {
+            Some(SPEAKER) => "speakers",
+            Some(_) => "persons",
+            None => "files",
+        };
+        Clusters { by_person: person.is_some(), of, members: members.into_values().collect() }
     }
 
     /// Writes the table: a line for each example with `path`, `run`, `sha256_8`, every attribute, `label`, `predicted`,
@@ -152,8 +162,10 @@ impl Predictions {
 /// Examples in clusters, by their places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clusters {
-    /// Whether a cluster is a speaker; else it is a file.
-    pub by_speaker: bool,
+    /// Whether a cluster is a speaker or a person; else it is a file.
+    pub by_person: bool,
+    /// What the clusters are: `speakers`, `persons` or `files`.
+    pub of: &'static str,
     /// The places of each cluster's examples.
     pub members: Vec<Vec<usize>>,
 }
@@ -355,9 +367,12 @@ mod tests {
     #[test]
     fn clusters_are_speakers_where_all_are_known() {
         let mut found = predictions();
-        assert_eq!(found.clusters(), Clusters { by_speaker: true, members: vec![vec![0, 2], vec![1]] });
+        assert_eq!(found.clusters(), Clusters { by_person: true, of: "speakers", members: vec![vec![0, 2], vec![1]] });
         found.rows[1].attributes.clear();
-        assert_eq!(found.clusters(), Clusters { by_speaker: false, members: vec![vec![0], vec![2], vec![1]] });
+        assert_eq!(
+            found.clusters(),
+            Clusters { by_person: false, of: "files", members: vec![vec![0], vec![2], vec![1]] }
+        );
     }
 
     #[test]

@@ -205,6 +205,7 @@ mod tests {
                 name: format!("{i}"),
                 row: None,
                 twin_in: [false; 3],
+                about: Default::default(),
             }
         };
         FaceSet { pictures: (0..360).map(picture).collect(), notes: Vec::new() }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use demeanor::baseline::Baseline;
 use demeanor::face::net::FaceModel;
 use demeanor::fuse::{Evidence, FuseSettings, fuse, nearest};
-use demeanor::model::Header;
 use demeanor::nn::Precision;
 use demeanor::{Emotion, Error, ErrorKind, Result, Scores};
 use rand::seq::SliceRandom;
@@ -23,6 +22,7 @@ use crate::data::speech::SpeechSet;
 use crate::data::splits::Protocol;
 use crate::data::{Split, stream};
 use crate::evaluate::{Conditions, clip_prediction, expect_runs, face_scores, known_scores};
+use crate::measured::Identity;
 use crate::metrics::{Confusion, RunMetrics, Spread};
 use crate::predictions::{Prediction, Predictions};
 
@@ -204,7 +204,7 @@ pub fn baseline(models: &[Vec<u8>], set: &SpeechSet, strength: f32, seed: u64) -
         folds.push(speakers);
         header.get_or_insert(of_run);
     }
-    let Some(Header { labels, name, .. }) = header else {
+    let Some(Identity { labels, name, .. }) = header else {
         return Err(Error::new(ErrorKind::Data, "there are no models"));
     };
     let mut rows = Vec::new();

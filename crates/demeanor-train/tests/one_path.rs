@@ -28,6 +28,7 @@ fn face_set(shapes: &[(usize, usize, PixelLayout)]) -> FaceSet {
             name: format!("{i}"),
             row: None,
             twin_in: [false; 3],
+            about: Default::default(),
         }
     };
     FaceSet { pictures: shapes.iter().enumerate().map(picture).collect(), notes: Vec::new() }

@@ -1,14 +1,15 @@
 //! `demeanor eval`: what a model is worth on labelled data.
 
-use std::fs::File;
+mod outputs;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Subcommand;
 use demeanor::fuse::FuseSettings;
 use demeanor::nn::Precision;
-use demeanor::simd::Isa;
 use demeanor_models::Sense;
 use demeanor_train::augment::speech::Noise;
 use demeanor_train::data::Split;
@@ -16,19 +17,17 @@ use demeanor_train::data::faces::{FaceSet, LoadOptions};
 use demeanor_train::data::speech::SpeechSet;
 use demeanor_train::data::splits::{Protocol, RUNS};
 use demeanor_train::evaluate::{self, Conditions, FaceReport, NoiseTest, SpeechReport};
-use demeanor_train::predictions::{self, Answers, Groups, Predictions};
-use demeanor_train::report::build::Spoilt;
-use demeanor_train::report::tree::{ModelSource, Report, Source};
-use demeanor_train::report::{build, html, markdown};
-use demeanor_train::robust::{FaceEdit, SpeechEdit};
-use demeanor_train::seen::{Overlap, TrainingFiles};
+use demeanor_train::measured::Identity;
+use demeanor_train::report::build;
+use demeanor_train::report::tree::ModelSource;
+use demeanor_train::robust::{FaceEdit, SpeechEdit, Spoilt};
 use demeanor_train::{report, together};
 use serde::Serialize;
 
-use crate::claim::{Claims, OverwriteArgs};
+use self::outputs::{Outputs, claim, metrics_of, overlap, plot, write_report};
+use crate::claim::OverwriteArgs;
 use crate::model;
 use crate::terminal::{self, Outcome};
-use crate::write::write_whole;
 
 /// Measures a model on labelled data
 #[derive(Debug, clap::Args)]
@@ -45,32 +44,6 @@ enum Command {
     Baseline(Baseline),
 }
 
-/// What an evaluation is written to, and what it is compared with.
-#[derive(Debug, clap::Args)]
-struct Outputs {
-    /// Write a whole report into this folder: report.html, report.md and report.json with intervals, tests, charts, groups
-    /// and mistakes, and predictions.csv, from which every figure can be computed again
-    #[arg(long, value_name = "DIR")]
-    report: Option<PathBuf>,
-    /// Write what was said of each example as a table: file, speaker and what else is known, label, answer, scores
-    #[arg(long, value_name = "FILE.csv")]
-    predictions: Option<PathBuf>,
-    /// Groups of files, as a table path,group (other columns are groupings too), for the report and the predictions
-    #[arg(long, value_name = "FILE.csv")]
-    groups: Option<PathBuf>,
-    /// Another program's answers for the same files, as a table path,predicted: beside ours in the report, with McNemar's
-    /// test
-    #[arg(long, value_name = "FILE.csv", requires = "report")]
-    against: Option<PathBuf>,
-    /// Read the files spoilt in many ways too (blur, low light, noise, rotation, covered parts; noise, hum, wind, rooms,
-    /// telephone, clipping), for the report: 27 times as long for faces, 34 times for speech
-    #[arg(long, requires = "report")]
-    robust: bool,
-    /// Go on where the model was trained on some of the files, and give the figures with and without them
-    #[arg(long)]
-    allow_seen: bool,
-}
-
 /// Measures a face model on a split of pictures, with and without twins
 ///
 /// With --json one object: {"model", "split", "samples", "accuracy", "balanced_accuracy", "macro_f1", "ece",
@@ -79,12 +52,13 @@ struct Outputs {
 /// has the same fields without the pictures that have a twin in train (the same photograph, perhaps mirrored or edited).
 #[derive(Debug, clap::Args)]
 struct Face {
-    /// fer2013.csv, icml_face_data.csv, or a folder SPLIT/EMOTION/*.png
+    /// fer2013.csv, icml_face_data.csv, a folder SPLIT/EMOTION/*.png or EMOTION/*.png, a table path,emotion, or a folder with
+    /// the file names of JAFFE, KDEF, CK+, FACES, RaFD, NimStim, CFD or RAF-DB
     #[arg(value_name = "DIR|FILE")]
     data: PathBuf,
-    /// The split: train, validation or test
-    #[arg(long, default_value = "test")]
-    split: Split,
+    /// The split: train, validation or test; or all, for a set that the model was not trained on
+    #[arg(long, value_name = "SPLIT", default_value = "test")]
+    split: Portion,
     /// A model file, or the name of a built-in model [default: the newest built-in face model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -104,6 +78,18 @@ struct Face {
     /// One JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// The pictures that are read: those of a split, or all.
+#[derive(Debug, Clone, Copy)]
+struct Portion(Option<Split>);
+
+impl FromStr for Portion {
+    type Err = demeanor::Error;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        if word.eq_ignore_ascii_case("all") { Ok(Portion(None)) } else { word.parse().map(|s| Portion(Some(s))) }
+    }
 }
 
 /// The models of the runs of the newest built-in speech model, seen from the root of the project.
@@ -242,22 +228,28 @@ fn face(args: Face) -> anyhow::Result<Outcome> {
     claim(args.overwrite, data, args.model.as_deref(), args.plot.as_deref(), &args.outputs)?;
     // the model first: loading the pictures takes longer
     let bytes = model::bytes(args.model.as_deref(), Sense::Face)?;
-    let header = model::face(args.model.as_deref())?.header().clone();
+    let header = Identity::of_face(&bytes).with_context(|| match &args.model {
+        Some(path) => format!("cannot use the model {}", path.display()),
+        None => "cannot use the built-in face model".to_owned(),
+    })?;
     let options = LoadOptions { votes: args.votes, ..LoadOptions::default() };
     let mut set = FaceSet::load(&args.data, &options)?;
     for note in &set.notes {
         terminal::warn(note);
     }
-    set.mark_twins()?;
-    let mut read = evaluate::face_predictions(&bytes, args.precision, &set, args.split, true)?;
+    let split = args.split.0;
+    if split.is_some() {
+        set.mark_twins()?;
+    }
+    let mut read = evaluate::face_predictions(&bytes, args.precision, &set, split, split.is_some())?;
     let metrics = metrics_of(args.model.as_deref().unwrap_or(Path::new(&header.name)));
     // 288 pictures of FER-2013's test split are in its training split too: every figure of it has them, and the one without
     // near-duplicates stands beside it
-    let allow = args.outputs.allow_seen || set.is_fer2013() || args.split == Split::Train;
+    let allow = args.outputs.allow_seen || set.is_fer2013() || split == Some(Split::Train);
     let overlap = overlap(&mut read, &[metrics], allow)?;
     args.outputs.add_groups(&mut read)?;
     args.outputs.table(&read, args.overwrite)?;
-    let found = FaceReport::of(&header.name, args.split, &read, overlap)?;
+    let found = FaceReport::of(&header.name, split, &read, overlap)?;
     if let Some(folder) = &args.outputs.report {
         let model = ModelSource {
             name: header.name.clone(),
@@ -269,14 +261,14 @@ fn face(args: Face) -> anyhow::Result<Outcome> {
         context.source.data.push(build::data_source(args.data.display().to_string(), &read));
         for edit in FaceEdit::ALL.into_iter().filter(|_| args.outputs.robust) {
             let (kind, level) = edit.describe();
-            let spoilt = edit.apply(&set, args.split)?;
-            let found = evaluate::face_predictions(&bytes, args.precision, &spoilt, args.split, false)?;
-            context.robustness.push(Spoilt { kind: kind.to_owned(), level, level_db: None, found });
+            let spoilt = edit.apply(&set, split)?;
+            let found = evaluate::face_predictions(&bytes, args.precision, &spoilt, split, false)?;
+            context.robustness.push(Spoilt { kind: kind.to_owned(), level, strength: edit.strength(), found });
         }
-        write_report(folder, &build::faces(&header.name, args.split, &read, &context)?, &read, args.overwrite)?;
+        write_report(folder, &build::faces(&header.name, split, &read, &context)?, &read, args.overwrite)?;
     }
     let labels: Vec<_> = found.metrics.per_class.iter().map(|c| c.emotion).collect();
-    let title = format!("{}, {} split", found.model, found.split);
+    let title = format!("{}, {}", found.model, report::pictures(&found.split));
     let svg = || report::confusion_svg(&title, &labels, &found.metrics.confusion);
     let plotted = plot(args.plot.as_deref(), args.overwrite, svg);
     let printed = print(&found, args.json, || report::faces(&found))?;
@@ -308,7 +300,7 @@ fn speech(args: Speech) -> anyhow::Result<Outcome> {
     let overlap = overlap(&mut read, &metrics, args.outputs.allow_seen)?;
     args.outputs.add_groups(&mut read)?;
     args.outputs.table(&read, args.overwrite)?;
-    let headers = models.iter().map(|m| Ok(demeanor::model::read(m)?.0)).collect::<anyhow::Result<Vec<_>>>()?;
+    let headers = models.iter().map(|m| Identity::of_voice(m)).collect::<Result<Vec<_>, _>>()?;
     let name = headers.first().map_or_else(String::new, |h| h.name.clone());
     let found = SpeechReport::of(&name, protocol, &conditions, &read, overlap)?;
     if let Some(folder) = &args.outputs.report {
@@ -325,8 +317,14 @@ fn speech(args: Speech) -> anyhow::Result<Outcome> {
         }
         for edit in SpeechEdit::all().into_iter().filter(|_| args.outputs.robust) {
             let (kind, level) = edit.describe();
+            if let Err(error) = edit.check() {
+                let why = format!("{kind} at {level}: {error}");
+                terminal::warn(format_args!("not run: {why}"));
+                context.not_run.push(why);
+                continue;
+            }
             let found = evaluate::speech_spoilt(&models, &set, protocol, &conditions, edit)?;
-            context.robustness.push(Spoilt { kind, level, level_db: edit.level_db(), found });
+            context.robustness.push(Spoilt { kind, level, strength: edit.strength(), found });
         }
         // the random split stands beside held-out speakers where its models do
         let random = match protocol {
@@ -402,138 +400,4 @@ fn print(found: &impl Serialize, json: bool, text: impl FnOnce() -> String) -> a
     }
     out.flush()?;
     Ok(Outcome::Read)
-}
-
-impl Outputs {
-    /// Adds the groups of a table to the attributes of predictions.
-    fn add_groups(&self, read: &mut Predictions) -> anyhow::Result<()> {
-        let Some(path) = &self.groups else { return Ok(()) };
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let groups = Groups::read(file).with_context(|| path.display().to_string())?;
-        let found = groups.add(read);
-        if found < read.rows.len() {
-            let all = read.rows.len();
-            terminal::warn(format_args!("{} has groups for {found} of the {all} files", path.display()));
-        }
-        Ok(())
-    }
-
-    /// Writes the table of predictions, where one is asked for.
-    fn table(&self, read: &Predictions, overwrite: OverwriteArgs) -> anyhow::Result<()> {
-        let Some(path) = &self.predictions else { return Ok(()) };
-        write_whole(path, overwrite.overwrite, |file| read.write_csv(file).map_err(std::io::Error::other))
-    }
-
-    /// What a report says beside the figures.
-    fn context(&self, models: Vec<ModelSource>, overlap: Overlap, tested: usize) -> anyhow::Result<build::Context> {
-        let against = match &self.against {
-            None => None,
-            Some(path) => {
-                let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-                let answers = Answers::read(file).with_context(|| path.display().to_string())?;
-                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                Some((name, answers))
-            }
-        };
-        let said = overlap.describe(tested);
-        let warnings = if overlap.seen > 0 { vec![said.clone()] } else { Vec::new() };
-        let source = Source {
-            command: command(),
-            program: format!("demeanor {}", env!("CARGO_PKG_VERSION")),
-            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            instruction_set: instruction_set(),
-            models,
-            ..Source::default()
-        };
-        Ok(build::Context { source, leaks: vec![said], warnings, against, robustness: Vec::new() })
-    }
-}
-
-/// The command as it was given, in a form that a shell reads.
-fn command() -> String {
-    let quoted = |word: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
-    };
-    let words = std::env::args_os().skip(1).map(|word| quoted(word.to_string_lossy().into_owned()));
-    std::iter::once("demeanor".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
-}
-
-/// The instruction set of all kernels in this run, and what else the processor has.
-fn instruction_set() -> String {
-    let active = Isa::active();
-    let others: Vec<&str> = Isa::available().filter(|isa| *isa != active).map(Isa::name).collect();
-    if others.is_empty() { active.name().to_owned() } else { format!("{} (of {})", active.name(), others.join(", ")) }
-}
-
-/// The training files in the metrics beside a model file, or in those of the built-in model of that name.
-fn metrics_of(model: &Path) -> Option<TrainingFiles> {
-    let built_in = model.to_str().and_then(demeanor_models::named).filter(|_| !model.exists());
-    match built_in {
-        Some(model) => TrainingFiles::of_metrics(model.metrics),
-        None => TrainingFiles::of_metrics(&std::fs::read_to_string(model.with_file_name("metrics.json")).ok()?),
-    }
-}
-
-/// Marks what was trained on; stops where something was, unless that is allowed.
-fn overlap(read: &mut Predictions, files: &[Option<TrainingFiles>], allow: bool) -> anyhow::Result<Overlap> {
-    let found = Overlap::mark(read, files);
-    if found.seen > 0 && !allow {
-        let first = read.rows.iter().find(|row| row.attribute(predictions::SEEN) == Some("yes"));
-        bail!(
-            "{} of the {} files were trained on, such as {}: figures of them say nothing of others; take them out of the \
-             set, or see the figures with and without them by --allow-seen",
-            found.seen,
-            read.rows.len(),
-            first.map_or("", |row| &row.path)
-        );
-    }
-    Ok(found)
-}
-
-/// The files of a report.
-const REPORT: [&str; 4] = ["report.html", "report.md", "report.json", "predictions.csv"];
-
-/// Writes a report into a folder, in all its forms.
-fn write_report(
-    folder: &Path,
-    report: &Report,
-    read: &Predictions,
-    OverwriteArgs { overwrite, .. }: OverwriteArgs,
-) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let [html, markdown, json, table] = REPORT.map(|name| folder.join(name));
-    write_whole(&html, overwrite, |file| file.write_all(html::html(report).as_bytes()))?;
-    write_whole(&markdown, overwrite, |file| file.write_all(markdown::markdown(report).as_bytes()))?;
-    write_whole(&json, overwrite, |file| report.write_json(file).map_err(std::io::Error::other))?;
-    write_whole(&table, overwrite, |file| read.write_csv(file).map_err(std::io::Error::other))?;
-    terminal::note(format_args!("wrote {}", html.display()));
-    Ok(())
-}
-
-/// Claims what is read and written, before the long work.
-fn claim(
-    overwrite: OverwriteArgs,
-    data: &[PathBuf],
-    model: Option<&Path>,
-    plot: Option<&Path>,
-    outputs: &Outputs,
-) -> anyhow::Result<()> {
-    let mut claims = Claims::new(overwrite);
-    let tables = [&outputs.groups, &outputs.against];
-    for path in data.iter().map(PathBuf::as_path).chain(model).chain(tables.into_iter().flatten().map(PathBuf::as_path))
-    {
-        claims.reads(path);
-    }
-    claims.writes(Path::new("-"))?;
-    let report = outputs.report.iter().flat_map(|folder| REPORT.map(|name| folder.join(name)));
-    for path in plot.map(Path::to_path_buf).into_iter().chain(outputs.predictions.clone()).chain(report) {
-        claims.writes(&path)?;
-    }
-    Ok(())
-}
-
-fn plot(path: Option<&Path>, overwrite: OverwriteArgs, svg: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    crate::write::write_whole(path, overwrite.overwrite, |file| file.write_all(svg().as_bytes()))
 }

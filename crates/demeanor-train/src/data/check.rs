@@ -233,6 +233,7 @@ mod tests {
             name: name.into(),
             row: None,
             twin_in: [false; 3],
+            about: Default::default(),
         }
     }
 

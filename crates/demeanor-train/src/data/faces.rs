@@ -1,19 +1,20 @@
 //! FER-2013 and folders like it: pictures of faces, each with a label and a split.
 //!
-//! Three forms are read, and the first two of FER-2013 itself give the same set in the same order:
-//! the official `fer2013.csv` (`emotion,pixels,Usage`), `icml_face_data.csv` (`emotion, Usage, pixels`, with leading
-//! blanks), and a folder tree `SPLIT/EMOTION/*` of picture files.
+//! Two forms of FER-2013 are read, and give the same set in the same order: the official `fer2013.csv`
+//! (`emotion,pixels,Usage`; `icml_face_data.csv` has its columns in another order, with leading blanks), and a folder tree
+//! `SPLIT/EMOTION/*` of picture files. Other sets are trees or tables of files: see [`face_files`].
 
-use std::collections::HashMap;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use demeanor::{Emotion, Error, ErrorKind, Picture, PixelLayout, Result};
-use demeanor_media::picture::EXTENSIONS;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
+use super::face_corpora::PERSON;
+use super::face_files::{self, FaceFile};
 use super::pixels::{PIXELS, Pixels, SIDE, Thumbnail};
 use super::twins::{self, Twin};
 use super::{Split, stream, table};
@@ -55,6 +56,8 @@ pub struct FacePicture {
     /// Whether train, validation and test hold a twin of it ([`FaceSet::mark_twins`]): the same photograph, perhaps
     /// mirrored or edited.
     pub twin_in: [bool; 3],
+    /// What else is known of it, by name: whose face it is ([`PERSON`]), `sex`, other columns of its table.
+    pub about: BTreeMap<String, String>,
 }
 
 impl FacePicture {
@@ -125,25 +128,29 @@ pub struct FaceSet {
 }
 
 impl FaceSet {
-    /// Loads a table (a `.csv` file, or a folder that holds `fer2013.csv` or `icml_face_data.csv`) or a folder tree
-    /// `SPLIT/EMOTION/*` of picture files of any format, decoding on all cores.
+    /// Loads a table of pixels (a `.csv` file, or a folder that holds `fer2013.csv` or `icml_face_data.csv`), a table
+    /// `path,emotion` of files, or a folder of picture files of any format ([`face_files::of_folder`]), decoding on all
+    /// cores.
     ///
-    /// Where the set has no validation (or no test) part, one is drawn from the training pictures by seed, and a note
-    /// says so. A broken picture of a tree is left out with a note; a broken row of a table is an error.
+    /// Where the set has no validation (or no test) part, one is drawn from the training pictures by seed, by persons where
+    /// all are known, and a note says so. A broken picture of a tree is left out with a note; a broken row of a table is an error.
     ///
     /// # Errors
     /// [`ErrorKind::File`] when something cannot be opened or read, [`ErrorKind::Data`] when it is no such set, holds no
     /// picture, or rows are malformed (the message names the lines).
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
-        let (mut set, folder) = if path.is_dir() {
-            let table =
-                ["fer2013.csv", "icml_face_data.csv"].map(|name| path.join(name)).into_iter().find(|p| p.is_file());
-            match table {
-                Some(table) if split_folders(path)?.is_empty() => (Self::load_table(&table)?, path),
-                _ => (load_tree(path)?, path),
+        let pixels =
+            ["fer2013.csv", "icml_face_data.csv"].map(|name| path.join(name)).into_iter().find(|p| p.is_file());
+        let (mut set, folder) = match pixels {
+            Some(table) if face_files::split_folders(path)?.is_empty() => (Self::load_table(&table)?, path),
+            _ if path.is_dir() => (Self::load_files(face_files::of_folder(path)?)?, path),
+            _ => {
+                let folder = path.parent().unwrap_or(Path::new("."));
+                match face_files::of_table(path)? {
+                    Some(files) => (Self::load_files(files)?, folder),
+                    None => (Self::load_table(path)?, folder),
+                }
             }
-        } else {
-            (Self::load_table(path)?, path.parent().unwrap_or(Path::new(".")))
         };
         if set.pictures.is_empty() {
             return Err(Error::new(ErrorKind::Data, format!("{} holds no picture", path.display())));
@@ -165,6 +172,34 @@ impl FaceSet {
         let (set, problems) = FaceSet::parse(open(path)?).map_err(|e| at(path, e))?;
         first_problem(path, problems)?;
         Ok(set)
+    }
+
+    /// Decodes files; a broken one is left out with a note.
+    fn load_files((files, notes): (Vec<FaceFile>, Vec<String>)) -> Result<Self> {
+        let decoded: Vec<Result<FacePicture>> = files
+            .into_par_iter()
+            .map(|FaceFile { path, name, emotion, split, about }| {
+                let row = official_row(&name);
+                let pixels = Pixels::open(path)?;
+                Ok(FacePicture { pixels, emotion, votes: None, split, name, row, twin_in: [false; 3], about })
+            })
+            .collect();
+        let mut set = FaceSet { notes, ..FaceSet::default() };
+        let mut broken = Vec::new();
+        for picture in decoded {
+            match picture {
+                Ok(picture) => set.pictures.push(picture),
+                Err(error) => broken.push(error),
+            }
+        }
+        if !broken.is_empty() {
+            let list: Vec<String> = broken.iter().map(Error::to_string).collect();
+            set.notes.push(format!("{} broken pictures were left out: {}", list.len(), face_files::listed(&list)));
+        }
+        match broken.into_iter().next() {
+            Some(error) if set.pictures.is_empty() => Err(error),
+            _ => Ok(set),
+        }
     }
 
     /// Reads a table of FER-2013 from its text, with the problems of its rows (each naming its line, at most 20): wrong
@@ -212,6 +247,7 @@ impl FaceSet {
                 name: format!("fer{row:07}.png"),
                 row: u32::try_from(row).ok(),
                 twin_in: [false; 3],
+                about: BTreeMap::new(),
             })
         };
         let (pictures, problems) = table::read(input, MOST_PROBLEMS, begin, parse)?;
@@ -248,27 +284,41 @@ impl FaceSet {
         Ok(())
     }
 
-    /// Draws the parts that the set does not have from its training pictures, emotion by emotion.
+    /// Draws the parts that the set does not have from its training pictures: whole persons where all are known, else
+    /// emotion by emotion.
     fn draw_missing(&mut self, options: &LoadOptions) {
         for (split, part) in [(Split::Validation, options.validation_part), (Split::Test, options.test_part)] {
             if self.pictures.iter().any(|p| p.split == split) || part <= 0.0 {
                 continue;
             }
-            let mut drawn = 0;
-            for emotion in Emotion::ALL {
-                let mut all: Vec<usize> = (0..self.pictures.len())
-                    .filter(|&i| self.pictures[i].split == Split::Train && self.pictures[i].emotion == emotion)
-                    .collect();
-                all.shuffle(&mut stream(options.seed, split.index() as u64, emotion.index() as u64));
-                let count = (all.len() as f32 * part.min(1.0)).round() as usize;
-                for &i in all.iter().take(count) {
-                    self.pictures[i].split = split;
-                }
-                drawn += count;
+            let part = part.min(1.0);
+            let training: Vec<usize> = self.indices(Split::Train);
+            let mut persons: BTreeMap<Option<&String>, Vec<usize>> = BTreeMap::new();
+            for &i in &training {
+                persons.entry(self.pictures[i].about.get(PERSON)).or_default().push(i);
             }
-            if drawn > 0 {
+            let by_person = persons.len() > 2 && !persons.contains_key(&None);
+            let drawn: Vec<usize> = if by_person {
+                let mut all: Vec<Vec<usize>> = persons.into_values().collect();
+                all.shuffle(&mut stream(options.seed, split.index() as u64, u64::MAX));
+                let count = ((all.len() as f32 * part).round() as usize).clamp(1, all.len() - 1);
+                all.into_iter().take(count).flatten().collect()
+            } else {
+                let of_emotion = |emotion: Emotion| {
+                    let mut all: Vec<usize> =
+                        training.iter().copied().filter(|&i| self.pictures[i].emotion == emotion).collect();
+                    all.shuffle(&mut stream(options.seed, split.index() as u64, emotion.index() as u64));
+                    let count = (all.len() as f32 * part).round() as usize;
+                    all.into_iter().take(count)
+                };
+                Emotion::ALL.into_iter().flat_map(of_emotion).collect()
+            };
+            drawn.iter().for_each(|&i| self.pictures[i].split = split);
+            if !drawn.is_empty() {
+                let of = if by_person { "the persons" } else { "each emotion" };
                 self.notes.push(format!(
-                    "the set has no {split} part: {drawn} training pictures ({:.0} % of each emotion, seed {}) were drawn for it",
+                    "the set has no {split} part: {} training pictures ({:.0} % of {of}, seed {}) were drawn for it",
+                    drawn.len(),
                     part * 100.0,
                     options.seed
                 ));
@@ -404,127 +454,12 @@ pub fn parse_votes(input: impl BufRead) -> Result<(Vec<VoteRow>, Vec<Error>)> {
     table::read(input, MOST_PROBLEMS, begin, parse)
 }
 
-/// The folders of a folder that name a split.
-fn split_folders(folder: &Path) -> Result<Vec<(PathBuf, Split)>> {
-    Ok(entries(folder)?
-        .into_iter()
-        .filter(|p| p.is_dir())
-        .filter_map(|p| file_name(&p).parse().ok().map(|split| (p, split)))
-        .collect())
-}
-
-/// Loads `SPLIT/EMOTION/*` or, where no folder names a split, `EMOTION/*` as training pictures.
-fn load_tree(root: &Path) -> Result<FaceSet> {
-    let mut splits = split_folders(root)?;
-    if splits.is_empty() {
-        splits.push((root.to_path_buf(), Split::Train));
-    }
-    splits.sort_by_key(|&(_, split)| split);
-    let mut files = Vec::new();
-    let mut strangers = Vec::new();
-    for (folder, split) in splits {
-        let mut classes: Vec<(Emotion, PathBuf)> = Vec::new();
-        for path in entries(&folder)?.into_iter().filter(|p| p.is_dir()) {
-            match file_name(&path).parse() {
-                Ok(emotion) => classes.push((emotion, path)),
-                Err(_) => strangers.push(below(root, &path)),
-            }
-        }
-        classes.sort();
-        for (emotion, class) in classes {
-            let pictures = entries(&class)?.into_iter().filter(|p| is_picture(p));
-            files.extend(pictures.map(|path| (path, split, emotion)));
-        }
-    }
-    if files.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Data,
-            format!(
-                "{} holds no picture: expected fer2013.csv, icml_face_data.csv, or folders SPLIT/EMOTION/*.png \
-                 (such as train/happy)",
-                root.display()
-            ),
-        ));
-    }
-    let decoded: Vec<Result<FacePicture>> = files
-        .par_iter()
-        .map(|(path, split, emotion)| {
-            let name = below(root, path);
-            Ok(FacePicture {
-                pixels: Pixels::open(path.clone())?,
-                emotion: *emotion,
-                votes: None,
-                split: *split,
-                row: official_row(&name),
-                name,
-                twin_in: [false; 3],
-            })
-        })
-        .collect();
-    let mut set = FaceSet::default();
-    let mut broken = Vec::new();
-    for picture in decoded {
-        match picture {
-            Ok(picture) => set.pictures.push(picture),
-            Err(error) => broken.push(error),
-        }
-    }
-    if !strangers.is_empty() {
-        set.notes.push(format!("folders that name no emotion were left out: {}", listed(&strangers)));
-    }
-    if !broken.is_empty() {
-        let list: Vec<String> = broken.iter().map(Error::to_string).collect();
-        set.notes.push(format!("{} broken pictures were left out: {}", list.len(), listed(&list)));
-    }
-    if set.pictures.is_empty()
-        && let Some(error) = broken.into_iter().next()
-    {
-        return Err(error);
-    }
-    Ok(set)
-}
-
 /// `N` of a file named `ferN.png`.
 fn official_row(name: &str) -> Option<u32> {
     let file = name.rsplit('/').next()?;
     let (stem, _) = file.rsplit_once('.')?;
     let digits = stem.strip_prefix("fer")?;
     (digits.len() == 7).then(|| digits.parse().ok())?
-}
-
-fn is_picture(path: &Path) -> bool {
-    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    EXTENSIONS.contains(&ending.as_str())
-}
-
-/// What a folder holds, by name.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e: std::io::Error| {
-        Error::new(ErrorKind::File, format!("{} cannot be read: {e}", folder.display())).with_source(e)
-    };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        paths.push(entry.map_err(failed)?.path());
-    }
-    paths.retain(|p| !file_name(p).starts_with('.'));
-    paths.sort();
-    Ok(paths)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// A path as it is named below a folder, with `/` between its parts.
-fn below(root: &Path, path: &Path) -> String {
-    let path = path.strip_prefix(root).unwrap_or(path);
-    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
-}
-
-/// The first three of a list, and how many more there are.
-fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > 3 { format!("{shown} and {} more", names.len() - 3) } else { shown }
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
@@ -554,6 +489,8 @@ fn first_problem(path: &Path, problems: Vec<Error>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
     use crate::data::speech;
     use crate::data::votes::VoteModel;
 

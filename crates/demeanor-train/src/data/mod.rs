@@ -3,6 +3,8 @@
 pub mod batches;
 pub mod check;
 pub mod corpora;
+pub mod face_corpora;
+pub mod face_files;
 pub mod faces;
 pub mod pixels;
 pub mod speech;

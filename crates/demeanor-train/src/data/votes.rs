@@ -109,6 +109,7 @@ mod tests {
             name: "a picture".into(),
             row: None,
             twin_in: [false; 3],
+            about: Default::default(),
         }
     }
 

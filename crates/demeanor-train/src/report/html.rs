@@ -44,7 +44,10 @@ fn table(out: &mut String, table: &Table) {
                 (Form::Text, _) | (_, Cell::Text(_)) => "words",
                 _ => "number",
             };
-            let _ = write!(out, "<td class=\"{class}\">{}", text(&words));
+            // a long path breaks where its folders do
+            let words = text(&words);
+            let words = if class == "file" { words.replace('/', "/<wbr>") } else { words };
+            let _ = write!(out, "<td class=\"{class}\">{words}");
             if let Some(interval) = interval {
                 let _ = write!(out, " <span class=\"interval\">{}</span>", text(&interval));
             }
@@ -55,14 +58,14 @@ fn table(out: &mut String, table: &Table) {
     out.push_str("</tbody></table></div></figure>\n");
 }
 
-/// Where ticks of an axis lie: at most about six round numbers.
-fn ticks(axis: &Axis) -> Vec<f64> {
+/// Where ticks of an axis lie: round numbers, so many of them or one more.
+fn ticks(axis: &Axis, most: f64) -> Vec<f64> {
     let [low, high] = axis.range;
     let span = high - low;
     if !(span.is_finite() && span > 0.0) {
         return vec![low];
     }
-    let rough = span / 5.0;
+    let rough = span / most;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
     let first = (low / step).ceil() as i64;
@@ -73,15 +76,26 @@ fn label(value: f64, axis: &Axis) -> String {
     if axis.percent { format!("{:.0}", 100.0 * value) } else { format!("{}", (value * 1000.0).round() / 1000.0) }
 }
 
-/// A chart as an SVG.
-pub(crate) fn chart_svg(chart: &Chart) -> String {
-    const WIDTH: f64 = 560.0;
-    const HEIGHT: f64 = 360.0;
+/// How large a chart is drawn: alone, or small beside others.
+#[derive(Clone, Copy)]
+struct Layout {
+    width: f64,
+    height: f64,
+    /// Tick marks at most, along either axis.
+    ticks: f64,
+}
+
+const ALONE: Layout = Layout { width: 560.0, height: 360.0, ticks: 5.0 };
+const SMALL: Layout = Layout { width: 300.0, height: 220.0, ticks: 4.0 };
+
+/// A chart as an SVG, without its legend.
+fn chart_svg(chart: &Chart, layout: Layout) -> String {
     const LEFT: f64 = 58.0;
-    const RIGHT: f64 = 16.0;
+    const RIGHT: f64 = 14.0;
     const TOP: f64 = 14.0;
-    const BOTTOM: f64 = 50.0;
-    let (wide, high) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
+    const BOTTOM: f64 = 46.0;
+    let Layout { width, height, ticks: most } = layout;
+    let (wide, high) = (width - LEFT - RIGHT, height - TOP - BOTTOM);
     let part = |value: f64, axis: &Axis| {
         let span = axis.range[1] - axis.range[0];
         if span > 0.0 { ((value - axis.range[0]) / span).clamp(0.0, 1.0) } else { 0.5 }
@@ -89,12 +103,12 @@ pub(crate) fn chart_svg(chart: &Chart) -> String {
     let x = |value: f64| LEFT + wide * part(value, &chart.x);
     let y = |value: f64| TOP + high * (1.0 - part(value, &chart.y));
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          font-family=\"sans-serif\" font-size=\"13\"><title>{}</title>\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n",
+         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n",
         text(&chart.caption)
     );
-    for tick in ticks(&chart.x) {
+    for tick in ticks(&chart.x, most) {
         let _ = writeln!(
             svg,
             "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{TOP}\" y2=\"{1}\" stroke=\"#e4e4e4\"/>\
@@ -105,7 +119,7 @@ pub(crate) fn chart_svg(chart: &Chart) -> String {
             label(tick, &chart.x)
         );
     }
-    for tick in ticks(&chart.y) {
+    for tick in ticks(&chart.y, most) {
         let _ = writeln!(
             svg,
             "<line x1=\"{LEFT}\" x2=\"{1}\" y1=\"{0:.1}\" y2=\"{0:.1}\" stroke=\"#e4e4e4\"/>\
@@ -121,9 +135,9 @@ pub(crate) fn chart_svg(chart: &Chart) -> String {
         svg,
         "<rect x=\"{LEFT}\" y=\"{TOP}\" width=\"{wide}\" height=\"{high}\" fill=\"none\" stroke=\"#888\"/>\
          <text x=\"{0}\" y=\"{1}\" text-anchor=\"middle\" fill=\"#333\">{2}</text>\
-         <text transform=\"translate(15 {3}) rotate(-90)\" text-anchor=\"middle\" fill=\"#333\">{4}</text>",
+         <text transform=\"translate(13 {3}) rotate(-90)\" text-anchor=\"middle\" fill=\"#333\">{4}</text>",
         LEFT + wide / 2.0,
-        HEIGHT - 10.0,
+        height - 8.0,
         text(&chart.x.title),
         TOP + high / 2.0,
         text(&chart.y.title)
@@ -163,23 +177,40 @@ pub(crate) fn chart_svg(chart: &Chart) -> String {
             );
         }
     }
-    if chart.series.len() > 1 {
-        for (i, (series, colour)) in chart.series.iter().zip(LINES.iter().cycle()).enumerate() {
-            let at = TOP + high - 12.0 - 17.0 * (chart.series.len() - 1 - i) as f64;
-            let _ = writeln!(
-                svg,
-                "<line x1=\"{0}\" x2=\"{1}\" y1=\"{at}\" y2=\"{at}\" stroke=\"{colour}\" stroke-width=\"3\"/>\
-                 <text x=\"{2}\" y=\"{3}\" fill=\"#222\">{4}</text>",
-                LEFT + 10.0,
-                LEFT + 32.0,
-                LEFT + 38.0,
-                at + 4.5,
-                text(&series.name)
-            );
-        }
-    }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// What the lines of a chart are, where it has several.
+fn legend(out: &mut String, chart: &Chart) {
+    if chart.series.len() < 2 {
+        return;
+    }
+    out.push_str("<ul class=\"legend\">");
+    for (series, colour) in chart.series.iter().zip(LINES.iter().cycle()) {
+        let _ = write!(
+            out,
+            "<li><svg viewBox=\"0 0 24 10\" aria-hidden=\"true\"><line x1=\"0\" x2=\"24\" y1=\"5\" y2=\"5\" \
+             stroke=\"{colour}\" stroke-width=\"3\"/><circle cx=\"12\" cy=\"5\" r=\"4\" fill=\"{colour}\"/></svg>{}</li>",
+            text(&series.name)
+        );
+    }
+    out.push_str("</ul>");
+}
+
+/// Small charts side by side, under one legend.
+fn charts(out: &mut String, id: &str, caption: &str, charts: &[Chart]) {
+    let _ = write!(out, "<div class=\"charts\" id=\"{}\"><p class=\"caption\">{}</p>", text(id), text(caption));
+    // the chart with the most lines names those of the others too
+    if let Some(chart) = charts.iter().max_by_key(|c| c.series.len()) {
+        legend(out, chart);
+    }
+    out.push_str("<div class=\"grid\">\n");
+    for chart in charts {
+        let (id, caption, svg) = (text(&chart.id), text(&chart.caption), chart_svg(chart, SMALL));
+        let _ = write!(out, "<figure id=\"{id}\"><figcaption>{caption}</figcaption>{svg}</figure>");
+    }
+    out.push_str("</div></div>\n");
 }
 
 /// The report as an HTML page.
@@ -208,14 +239,12 @@ pub fn html(report: &Report) -> String {
                 }
                 Block::Table(found) => table(&mut out, found),
                 Block::Chart(chart) => {
-                    let _ = writeln!(
-                        out,
-                        "<figure id=\"{}\"><figcaption>{}</figcaption>{}</figure>",
-                        text(&chart.id),
-                        text(&chart.caption),
-                        chart_svg(chart)
-                    );
+                    let (id, caption, svg) = (text(&chart.id), text(&chart.caption), chart_svg(chart, ALONE));
+                    let _ = write!(out, "<figure id=\"{id}\"><figcaption>{caption}</figcaption>{svg}");
+                    legend(&mut out, chart);
+                    out.push_str("</figure>\n");
                 }
+                Block::Charts { id, caption, charts: several } => charts(&mut out, id, caption, several),
                 Block::Confusion { id, caption, labels, counts } => {
                     let _ = writeln!(
                         out,

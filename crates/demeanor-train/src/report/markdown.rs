@@ -70,7 +70,30 @@ fn chart(out: &mut String, chart: &Chart) {
     out.push('\n');
 }
 
-/// The report as Markdown. Charts become tables of their points.
+/// A piece of a report as Markdown. Charts become tables of their points; small ones are left out, whose points are in the
+/// table that follows them.
+pub(crate) fn block(out: &mut String, block: &Block) {
+    match block {
+        Block::Text { text } => {
+            let _ = writeln!(out, "{}\n", escaped(text));
+        }
+        Block::Table(found) => table(out, found),
+        Block::Chart(found) => chart(out, found),
+        Block::Charts { .. } => {}
+        Block::Confusion { caption, labels, counts, .. } => {
+            let _ = writeln!(out, "{}\n", escaped(caption));
+            row(out, std::iter::once(String::new()).chain(labels.iter().map(|l| l.name().to_owned())));
+            row(out, std::iter::once("---").chain(labels.iter().map(|_| "--:")).map(str::to_owned));
+            for (label, counts) in labels.iter().zip(counts) {
+                let cells = counts.iter().map(u64::to_string);
+                row(out, std::iter::once(label.name().to_owned()).chain(cells));
+            }
+            out.push('\n');
+        }
+    }
+}
+
+/// The report as Markdown: its [`block`]s under their headings.
 pub fn markdown(report: &Report) -> String {
     let mut out = format!("# {}\n\n", escaped(&report.title));
     for warning in &report.warnings {
@@ -78,25 +101,7 @@ pub fn markdown(report: &Report) -> String {
     }
     for section in &report.sections {
         let _ = writeln!(out, "## {}\n", escaped(&section.title));
-        for block in &section.blocks {
-            match block {
-                Block::Text { text } => {
-                    let _ = writeln!(out, "{}\n", escaped(text));
-                }
-                Block::Table(found) => table(&mut out, found),
-                Block::Chart(found) => chart(&mut out, found),
-                Block::Confusion { caption, labels, counts, .. } => {
-                    let _ = writeln!(out, "{}\n", escaped(caption));
-                    row(&mut out, std::iter::once(String::new()).chain(labels.iter().map(|l| l.name().to_owned())));
-                    row(&mut out, std::iter::once("---").chain(labels.iter().map(|_| "--:")).map(str::to_owned));
-                    for (label, counts) in labels.iter().zip(counts) {
-                        let cells = counts.iter().map(u64::to_string);
-                        row(&mut out, std::iter::once(label.name().to_owned()).chain(cells));
-                    }
-                    out.push('\n');
-                }
-            }
-        }
+        section.blocks.iter().for_each(|found| block(&mut out, found));
     }
     out
 }

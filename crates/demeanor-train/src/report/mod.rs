@@ -75,9 +75,14 @@ fn summary(metrics: &Metrics) -> String {
     )
 }
 
+/// A split, or `all`, in words.
+pub fn pictures(split: &str) -> String {
+    if split == "all" { "all pictures".to_owned() } else { format!("{split} split") }
+}
+
 /// The report of a face model for the terminal.
 pub fn faces(report: &FaceReport) -> String {
-    let mut text = format!("{}, {} split\n  {}\n", report.model, report.split, summary(&report.metrics));
+    let mut text = format!("{}, {}\n  {}\n", report.model, pictures(&report.split), summary(&report.metrics));
     if let Some(clean) = &report.clean {
         let _ = writeln!(text, "without twins\n  {}", summary(&clean.metrics));
     }
@@ -212,17 +217,23 @@ pub fn baselines(report: &BaselineReport) -> String {
 pub fn confusion_svg(title: &str, labels: &[Emotion], counts: &[Vec<u64>]) -> String {
     const CELL: usize = 58;
     const LEFT: usize = 110;
-    const TOP: usize = 90;
+    // without a title only the labels stand above
+    let top: usize = if title.is_empty() { 30 } else { 90 };
     let side = CELL * labels.len();
-    let (width, height) = (LEFT + side + 30, TOP + side + 30);
+    let (width, height) = (LEFT + side + 30, top + side + 12);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"confusion\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
          height=\"{height}\" role=\"img\" font-family=\"sans-serif\" font-size=\"13\">\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n\
-         <text x=\"{LEFT}\" y=\"26\" font-size=\"16\">{}</text>\n\
-         <text x=\"{LEFT}\" y=\"46\" fill=\"#666\">rows: labelled, columns: read as, percent of the row</text>\n",
-        escaped(title)
+         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
+    if !title.is_empty() {
+        let _ = writeln!(
+            svg,
+            "<text x=\"{LEFT}\" y=\"26\" font-size=\"16\">{}</text>\n\
+             <text x=\"{LEFT}\" y=\"46\" fill=\"#666\">rows: labelled, columns: read as, percent of the row</text>",
+            escaped(title)
+        );
+    }
     for (i, (label, row)) in labels.iter().zip(counts).enumerate() {
         let middle = CELL * i + CELL / 2;
         let _ = writeln!(
@@ -230,15 +241,15 @@ pub fn confusion_svg(title: &str, labels: &[Emotion], counts: &[Vec<u64>]) -> St
             "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{label}</text>\
              <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
             LEFT - 8,
-            TOP + middle + 5,
+            top + middle + 5,
             LEFT + middle,
-            TOP - 10
+            top - 10
         );
         let total: u64 = row.iter().sum();
         for (j, &count) in row.iter().enumerate() {
             let part = count as f64 / total.max(1) as f64;
             let ink = if part > 0.5 { "white" } else { "#222" };
-            let (x, y) = (LEFT + CELL * j, TOP + CELL * i);
+            let (x, y) = (LEFT + CELL * j, top + CELL * i);
             let _ = writeln!(
                 svg,
                 "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"{}\" \

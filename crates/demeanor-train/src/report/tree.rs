@@ -103,6 +103,15 @@ pub enum Block {
     },
     /// A chart of lines.
     Chart(Chart),
+    /// Small charts side by side, all with the same lines.
+    Charts {
+        /// A word for them that does not change.
+        id: String,
+        /// What they show.
+        caption: String,
+        /// The charts.
+        charts: Vec<Chart>,
+    },
 }
 
 /// A table.
@@ -181,6 +190,15 @@ impl Cell {
     /// A value.
     pub fn value(value: f64) -> Self {
         Self::with(value, None)
+    }
+
+    /// Its number; none where it is words or empty.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Cell::Value { value, .. } => Some(*value),
+            Cell::Count(count) => Some(*count as f64),
+            Cell::Empty | Cell::Text(_) => None,
+        }
     }
 
     /// The cell as people read it, without its interval; and the interval.

@@ -1,6 +1,10 @@
 use super::*;
-use crate::predictions::SPEAKER;
+use crate::data::Split;
+use crate::data::splits::Protocol;
+use crate::evaluate::Conditions;
+use crate::predictions::{self, SPEAKER};
 use crate::report::{html::html, markdown::markdown};
+use crate::robust::Strength;
 use demeanor::Scores;
 
 const LABELS: [Emotion; 3] = [Emotion::Happy, Emotion::Sad, Emotion::Neutral];
@@ -36,18 +40,19 @@ fn context() -> Context {
         source,
         leaks: vec!["Training files: not recorded.".to_owned()],
         warnings: vec!["Mind the <gap>.".to_owned()],
-        robustness: [("white noise", 10.0), ("hum", 0.0)]
+        robustness: [("white noise", 10.0), ("white noise", 5.0), ("hum", 0.0)]
             .map(|(kind, level)| Spoilt {
                 kind: kind.to_owned(),
                 level: format!("{level} dB"),
-                level_db: Some(level),
+                strength: Some(Strength { value: level, axis: "ratio (dB)", untouched: None }),
                 found: Predictions { rows: found.rows[..40].to_vec(), ..found.clone() },
             })
             .to_vec(),
-        against: Some((
+        not_run: vec!["MP3 at 32 kbit/s: no <ffmpeg>".to_owned()],
+        against: vec![(
             "other".to_owned(),
             Answers::read("path,predicted\nclip-00.wav,sad\nclip-01.wav,sad\n".as_bytes()).unwrap(),
-        )),
+        )],
     }
 }
 
@@ -81,12 +86,36 @@ fn figures_are_those_of_the_predictions_and_lie_in_their_intervals() {
     let sexes = table(&report, "group-sex");
     assert_eq!(sexes.rows.iter().map(|r| r[0].clone()).collect::<Vec<_>>(), [Cell::text("female"), Cell::text("male")]);
     assert_eq!(table(&report, "group-speaker").rows.len(), 12);
+    // a gap between two persons has an interval too, of files
+    let gaps = markdown(&report);
+    let speakers = gaps.lines().find(|l| l.starts_with("Gap between 0") || l.starts_with("Gap between 1")).unwrap();
+    let ends: Vec<f64> = speakers
+        .split_once("interval ")
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .map(|(ends, _)| ends.split(" to ").map(|end| end.parse().unwrap()).collect())
+        .unwrap();
+    assert!(ends[0] < ends[1], "{speakers}");
     assert_eq!(table(&report, "runs").rows.len(), 3);
     assert_eq!(table(&report, "mistakes").rows.len(), 10);
     let spoilt = table(&report, "robustness");
-    assert_eq!(spoilt.rows.len(), 2);
-    assert!((value(&spoilt.rows[0][1]).0 - accuracy - value(&spoilt.rows[0][2]).0).abs() < 1e-12);
-    assert_eq!(value(&table(&report, "against").rows[1][2]).0, 0.5);
+    assert_eq!(spoilt.rows.len(), 1 + 3);
+    assert_eq!(value(&spoilt.rows[0][1]), (accuracy, interval));
+    assert!((value(&spoilt.rows[1][1]).0 - accuracy - value(&spoilt.rows[1][2]).0).abs() < 1e-12);
+    let blocks = &report.sections.iter().find(|s| s.id == "robustness").unwrap().blocks;
+    let charts = blocks.iter().find_map(|b| if let Block::Charts { charts, .. } = b { Some(charts) } else { None });
+    let [noise] = &charts.unwrap()[..] else { panic!("one kind has two strengths") };
+    let names: Vec<&str> = noise.series.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["accuracy", "calibration error", "the paper's claim"]);
+    assert_eq!(noise.series[2].points[0].y, 0.605);
+    for series in &noise.series[..2] {
+        assert_eq!(series.points.iter().map(|p| p.x).collect::<Vec<_>>(), [5.0, 10.0], "{}", series.name);
+        assert!(series.points.iter().all(|p| p.interval_95.is_some()));
+    }
+    let other = &table(&report, "against").rows[0];
+    assert_eq!((&other[1], &other[2]), (&Cell::Count(2), &Cell::Count(0)));
+    assert_eq!((value(&other[3]).0, value(&other[4]).0, value(&other[5]).0), (0.5, 1.0, 0.5));
+    assert_eq!((&other[8], &other[9]), (&Cell::Count(0), &Cell::Count(1)));
+    assert!((10..12).all(|at| (value(&other[at]).0 - 1.0).abs() < 1e-9));
     let text = markdown(&report);
     assert!(text.contains("random split was not run beside it") && text.contains("2 calm"), "{text}");
 }
@@ -146,7 +175,7 @@ fn a_face_report_has_its_rows_and_says_that_no_groups_are_known() {
             row.votes = Some(votes);
         }
     }
-    let report = faces("test-v1", Split::Test, &found, &Context::default()).unwrap();
+    let report = faces("test-v1", Some(Split::Test), &found, &Context::default()).unwrap();
     assert_eq!(table(&report, "overall").rows[1][1], Cell::Count(54));
     let votes = table(&report, "fer-plus");
     assert_eq!((&votes.rows[0][1], &votes.rows[1][1]), (&Cell::Count(30), &Cell::Count(29)));
