@@ -93,7 +93,7 @@ pub(crate) fn block(out: &mut String, block: &Block) {
     }
 }
 
-/// The report as Markdown: its [`block`]s under their headings.
+/// The report as Markdown: its pieces under their headings.
 pub fn markdown(report: &Report) -> String {
     let mut out = format!("# {}\n\n", escaped(&report.title));
     for warning in &report.warnings {
