@@ -16,9 +16,6 @@ import { pixels } from './pixels.js';
  * @property {number} [minScore] below this score an expression reads as unsure
  */
 
-/** @param {Source} model */
-const take = async (model) => new Uint8Array(await bytes(model));
-
 /** Reads the faces of pictures. */
 export class FaceReader {
   #reader;
@@ -48,6 +45,15 @@ export class FaceReader {
   /** The name of the model. */
   get model() {
     return this.#reader.model;
+  }
+
+  /**
+   * A pipeline that shares the weights of this reader, and of one for voices: nothing is loaded again.
+   * @param {{ speech?: SpeechReader, minScore?: number }} [options]
+   */
+  pipeline({ speech, minScore } = {}) {
+    const inner = speech ? SpeechReader.pipelineOf(speech, this.#reader, minScore) : this.#reader.pipeline(minScore);
+    return new Pipeline(inner);
   }
 
   /**
@@ -106,6 +112,24 @@ export class SpeechReader {
   }
 
   /**
+   * A pipeline that shares the weights of this reader: nothing is loaded again.
+   * @param {{ minScore?: number }} [options]
+   */
+  pipeline({ minScore } = {}) {
+    return new Pipeline(this.#reader.pipeline(minScore));
+  }
+
+  /**
+   * @param {SpeechReader} speech
+   * @param {import('./wasm/demeanor.js').FaceReader} face
+   * @param {number} [minScore]
+   * @internal use pipeline() of a FaceReader
+   */
+  static pipelineOf(speech, face, minScore) {
+    return face.pipelineWith(speech.#reader, minScore);
+  }
+
+  /**
    * The scores of one utterance of any length; null where it is silent.
    * @param {Sound} sound
    * @returns {Scores | null}
@@ -135,7 +159,7 @@ export class Pipeline {
 
   /**
    * @param {import('./wasm/demeanor.js').Pipeline} pipeline
-   * @private use Pipeline.load()
+   * @internal use Pipeline.load(), or pipeline() of a reader
    */
   constructor(pipeline) {
     this.#pipeline = pipeline;
@@ -146,15 +170,17 @@ export class Pipeline {
    * @param {Loading & { face?: Source | false, detector?: Source, speech?: Source | false }} [options]
    */
   static async load(options = {}) {
-    const { face = MODELS.face, speech = MODELS.speech, detector = MODELS.detector } = options;
-    if (face === false && speech === false) throw new Error('a pipeline needs a sense; leave only one of face and speech out');
-    const [wasm, ...models] = await Promise.all([
-      library(options),
-      face === false ? undefined : take(face),
-      face === false ? undefined : take(detector),
-      speech === false ? undefined : take(speech),
+    const { face, speech, detector, minScore, ...rest } = options;
+    const [faces, voices] = await Promise.all([
+      face === false ? undefined : FaceReader.load({ ...rest, model: face, detector }),
+      speech === false ? undefined : SpeechReader.load({ ...rest, model: speech }),
     ]);
-    return new Pipeline(new wasm.Pipeline(...models, options.minScore));
+    const pipeline = faces ? faces.pipeline({ speech: voices, minScore }) : voices?.pipeline({ minScore });
+    // the pipeline has its own hold of the weights
+    faces?.free();
+    voices?.free();
+    if (!pipeline) throw new Error('a pipeline needs a sense; leave only one of face and speech out');
+    return pipeline;
   }
 
   /**

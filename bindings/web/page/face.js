@@ -1,23 +1,19 @@
 // The worker that reads faces: pictures, and frames in time. It takes the voice from the other worker and fuses both.
-import { FaceReader, Pipeline, instructions } from './demeanor/index.js';
-import { MODELS, bytes } from './demeanor/load.js';
+import { FaceReader, instructions } from './demeanor/index.js';
 import { pixels } from './demeanor/pixels.js';
 
 /** @type {FaceReader} */
 let reader;
-/** @type {Pipeline} */
+/** @type {import('./demeanor/index.js').Pipeline} */
 let pipeline;
 /** @type {string | undefined} */
 let voice;
 
 const post = (/** @type {any} */ message) => postMessage(message);
 
-/** The models, fetched once. @type {{ face: Uint8Array, detector: Uint8Array }} */
-let models;
-
-const begin = async () => {
+const begin = () => {
   pipeline?.free();
-  pipeline = await Pipeline.load({ ...models, speech: false });
+  pipeline = reader.pipeline();
   voice = undefined;
 };
 
@@ -31,13 +27,11 @@ onmessage = ({ data }) => {
 /** @param {any} data @param {number} arrived */
 async function work(data, arrived) {
   if (data.type === 'load') {
-    const [model, detector] = await Promise.all([bytes(MODELS.face), bytes(MODELS.detector)]);
-    models = { face: model, detector };
-    await begin();
-    reader = await FaceReader.load({ model, detector });
+    reader = await FaceReader.load();
+    begin();
     post({ type: 'ready', model: reader.model, instructions: await instructions() });
   } else if (data.type === 'begin') {
-    await begin();
+    begin();
   } else if (data.type === 'voice') {
     /** @type {MessagePort} */
     const port = data.port;

@@ -1,10 +1,9 @@
 // The worker that reads voices: recordings, and sound in time. It gives the voice to the worker that fuses both.
-import { Pipeline, SpeechReader } from './demeanor/index.js';
-import { MODELS, bytes } from './demeanor/load.js';
+import { SpeechReader } from './demeanor/index.js';
 
 /** @type {SpeechReader} */
 let reader;
-/** @type {Pipeline} */
+/** @type {import('./demeanor/index.js').Pipeline} */
 let pipeline;
 /** @type {MessagePort | undefined} */
 let fuser;
@@ -20,12 +19,9 @@ const then = (/** @type {string} */ of, /** @type {() => unknown} */ work) => {
   before = before.then(async () => void (await work())).catch((error) => post({ type: 'error', of, message: error.message }));
 };
 
-/** The model, fetched once. @type {Uint8Array} */
-let model;
-
-const begin = async () => {
+const begin = () => {
   pipeline?.free();
-  pipeline = await Pipeline.load({ face: false, speech: model });
+  pipeline = reader.pipeline();
   fuser?.postMessage(pipeline.voice);
 };
 
@@ -44,13 +40,12 @@ onmessage = ({ data }) => then(data.type, () => work(data));
 async function work(data) {
   if (data.type === 'load') {
     fuser = data.port;
-    model = await bytes(MODELS.speech);
-    await begin();
-    reader = await SpeechReader.load({ model });
+    reader = await SpeechReader.load();
+    begin();
     post({ type: 'ready', model: reader.model });
   } else if (data.type === 'begin') {
     session = data.session;
-    await begin();
+    begin();
   } else if (data.type === 'sound') {
     /** @type {MessagePort} */
     const port = data.port;

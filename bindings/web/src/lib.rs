@@ -34,20 +34,35 @@ fn time(seconds: f64) -> Result<Duration> {
 
 /// Reads pictures.
 #[wasm_bindgen]
-pub struct FaceReader(demeanor::FaceReader);
+pub struct FaceReader {
+    reader: demeanor::FaceReader,
+    detector: BlazeFaceModel,
+}
 
 #[wasm_bindgen]
 impl FaceReader {
     #[wasm_bindgen(constructor)]
     pub fn new(model: &[u8], detector: &[u8]) -> Result<FaceReader> {
-        let detector = Detector::blazeface(&BlazeFaceModel::load(detector)?);
-        Ok(FaceReader(demeanor::FaceReader::new(FaceModel::load(model)?)?.with_detector(detector)))
+        let detector = BlazeFaceModel::load(detector)?;
+        let reader = demeanor::FaceReader::new(FaceModel::load(model)?)?;
+        Ok(FaceReader { reader: reader.with_detector(Detector::blazeface(&detector)), detector })
+    }
+
+    /// A pipeline that shares the weights of this reader.
+    pub fn pipeline(&self, min_score: Option<f32>) -> Result<Pipeline> {
+        Pipeline::of(Some(self), None, min_score)
+    }
+
+    /// A pipeline that shares the weights of this reader and of one for voices.
+    #[wasm_bindgen(js_name = pipelineWith)]
+    pub fn pipeline_with(&self, speech: &SpeechReader, min_score: Option<f32>) -> Result<Pipeline> {
+        Pipeline::of(Some(self), Some(speech), min_score)
     }
 
     /// A `PictureRecord`.
     pub fn read(&mut self, pixels: &[u8], width: usize, height: usize, min_score: Option<f32>) -> Result<String> {
         let frame = frame(pixels, width, height)?;
-        let faces = self.0.read(&frame)?;
+        let faces = self.reader.read(&frame)?;
         json(&PictureRecord::new(&frame, &faces, 1, min_score.unwrap_or(MIN_SCORE)))
     }
 
@@ -55,13 +70,13 @@ impl FaceReader {
     #[wasm_bindgen(js_name = readWhole)]
     pub fn read_whole(&mut self, pixels: &[u8], width: usize, height: usize, min_score: Option<f32>) -> Result<String> {
         let frame = frame(pixels, width, height)?;
-        let face = self.0.read_whole(&frame)?;
+        let face = self.reader.read_whole(&frame)?;
         json(&PictureRecord::new(&frame, &[face], 1, min_score.unwrap_or(MIN_SCORE)))
     }
 
     #[wasm_bindgen(getter)]
     pub fn model(&self) -> String {
-        self.0.model().header().name.clone()
+        self.reader.model().header().name.clone()
     }
 }
 
@@ -74,6 +89,11 @@ impl SpeechReader {
     #[wasm_bindgen(constructor)]
     pub fn new(model: &[u8]) -> Result<SpeechReader> {
         Ok(SpeechReader(demeanor::SpeechReader::new(SpeechModel::load(model)?)?))
+    }
+
+    /// A pipeline that shares the weights of this reader.
+    pub fn pipeline(&self, min_score: Option<f32>) -> Result<Pipeline> {
+        Pipeline::of(None, Some(self), min_score)
     }
 
     /// The scores of one utterance; `null` where it is silent.
@@ -102,28 +122,21 @@ pub struct Pipeline {
     min_score: f32,
 }
 
-#[wasm_bindgen]
 impl Pipeline {
-    /// A pipeline with a model for each sense that it shall have; faces need a detector too.
-    #[wasm_bindgen(constructor)]
-    pub fn new(
-        face: Option<Vec<u8>>,
-        detector: Option<Vec<u8>>,
-        speech: Option<Vec<u8>>,
-        min_score: Option<f32>,
-    ) -> Result<Pipeline> {
+    fn of(face: Option<&FaceReader>, speech: Option<&SpeechReader>, min_score: Option<f32>) -> Result<Pipeline> {
         let mut builder = demeanor::Pipeline::builder();
         if let Some(face) = face {
-            builder = builder.face(FaceModel::load(&face)?);
-        }
-        if let Some(detector) = detector {
-            builder = builder.detector(Detector::blazeface(&BlazeFaceModel::load(&detector)?));
+            builder = builder.face(face.reader.model().clone()).detector(Detector::blazeface(&face.detector));
         }
         if let Some(speech) = speech {
-            builder = builder.speech(SpeechModel::load(&speech)?);
+            builder = builder.speech(speech.0.model().clone());
         }
         Ok(Pipeline { pipeline: builder.build()?, frames: 0, min_score: min_score.unwrap_or(MIN_SCORE_LIVE) })
     }
+}
+
+#[wasm_bindgen]
+impl Pipeline {
 
     pub fn see(&mut self, pixels: &[u8], width: usize, height: usize, time_s: f64) -> Result<()> {
         self.pipeline.see(&frame(pixels, width, height)?, time(time_s)?)?;

@@ -1,6 +1,6 @@
 // The page in Chromium, with a camera and a microphone that play files made of the test data.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -224,8 +224,12 @@ test('a hidden tab reads nothing, and goes on when it is seen', async () => {
   }, hidden);
   const count = () => page.evaluate(() => globalThis.demeanorLatencies.length);
   await hide(true);
-  await page.waitForTimeout(300);
-  const before = await count();
+  // a frame that is being read already is read to its end
+  let before = -1;
+  for (let seen = await count(); seen !== before; seen = await count()) {
+    before = seen;
+    await page.waitForTimeout(1000);
+  }
   assert.match(await page.innerText('#status'), /Paused while this tab is hidden/);
   await page.waitForTimeout(1000);
   assert.equal(await count(), before);
@@ -297,6 +301,55 @@ test('the policy holds: no other host, no inline script, no form, no frame', asy
   assert.doesNotMatch(shown, /Demeanor|Start camera/);
   await context.close();
   await other.close();
+});
+
+/** The page and the server of a program, where one is named; ends with `close`. */
+async function program() {
+  const child = spawn(/** @type {string} */ (process.env.DEMEANOR), ['serve', '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const line = await new Promise((resolve) => child.stdout.once('data', resolve));
+  return { url: /http:\S+/.exec(String(line))?.[0] ?? '', close: () => child.kill() };
+}
+const skip = process.env.DEMEANOR ? false : 'DEMEANOR names no program';
+
+test('the page of the program: the same, and nothing is asked but its files', { skip }, async () => {
+  const own = await program();
+  const { context, page, requests, errors } = await open({ url: `${own.url}/` });
+  await page.setInputFiles('#file', portrait);
+  await until(page, 'face', /reads as happy/);
+  for (const { method, url } of requests.filter(({ url }) => !url.startsWith('blob:'))) {
+    const path = url.slice(own.url.length + 1);
+    assert.ok(method === 'GET' && url.startsWith(own.url) && (path === '' || listed.has(path)), `${method} ${url}`);
+  }
+  assert.deepEqual(errors, []);
+  await context.close();
+  own.close();
+});
+
+test('a foreign page reaches nothing of the program', { skip }, async () => {
+  const own = await program();
+  const other = await serve(out, { policy: false });
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  writeFileSync(join(out, 'foreign.html'), '<!doctype html><title>foreign</title>');
+  await page.goto(`${other.url}foreign.html`);
+  const told = await page.evaluate(async (url) => {
+    const socket = (/** @type {string} */ path) => new Promise((resolve) => {
+      const opened = new WebSocket(url.replace('http', 'ws') + path);
+      opened.onopen = () => resolve('open');
+      opened.onerror = () => resolve('refused');
+    });
+    const post = (/** @type {string} */ type) => fetch(`${url}/v1/face`, { method: 'POST', headers: { 'content-type': type }, body: 'x' }).then(() => 'read', () => 'refused');
+    const blind = () => fetch(`${url}/v1/face`, { method: 'POST', mode: 'no-cors', body: 'x' }).then((answer) => answer.type, () => 'refused');
+    return [await socket('/v1/live'), await socket('/v1/watch'), await post('text/plain'), await post('image/png'), await blind(), await fetch(`${url}/v1/models`).then(() => 'read', () => 'refused')];
+  }, own.url);
+  // what a page may send blindly it cannot read; the server refused it before it was read
+  assert.deepEqual(told, ['refused', 'refused', 'refused', 'refused', 'opaque', 'refused']);
+  const metrics = await (await fetch(`${own.url}/metrics`)).text();
+  assert.match(metrics, /path="\/v1\/face",status="403"/);
+  assert.doesNotMatch(metrics, /path="\/v1\/face",status="2/);
+  await context.close();
+  await other.close();
+  own.close();
 });
 
 for (const [name, viewport, scheme] of [['desktop', { width: 1280, height: 900 }, 'light'], ['phone', { width: 390, height: 844 }, 'dark']]) {
