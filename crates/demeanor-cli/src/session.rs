@@ -240,11 +240,15 @@ impl Lines {
     }
 }
 
+/// What is told each line of JSON.
+pub type Teller = Box<dyn Fn(&str) + Send>;
+
 /// What the one who shows may ask of the worker.
 #[derive(Default)]
 struct Asked {
     paused: AtomicBool,
     rest: Mutex<Option<Duration>>,
+    teller: Mutex<Option<Teller>>,
 }
 
 /// A session that has begun.
@@ -315,6 +319,11 @@ impl Session {
     /// Takes what comes for so long as the baseline.
     pub fn rest(&self, length: Duration) {
         *lock(&self.asked.rest) = Some(length);
+    }
+
+    /// Tells somebody each line of JSON from now on.
+    pub fn tell(&self, teller: Teller) {
+        *lock(&self.asked.teller) = Some(teller);
     }
 
     /// Whether the session is over: the source ended, its time is up, or somebody asked.
@@ -463,20 +472,26 @@ impl Worker {
         // of the newest that was seen or heard, so that the times of lines never go back
         let time = estimate.time;
         let line = EstimateRecord::new(&estimate, time, picture.map(|_| self.report.read), 1.0, self.min_score);
-        let mut text = Vec::new();
-        if self.json.is_some() || self.record.as_ref().is_some_and(Record::is_open) {
-            serde_json::to_writer(&mut text, &line).map_err(io::Error::from)?;
-            text.push(b'\n');
+        let mut text = String::new();
+        {
+            let teller = lock(&self.asked.teller);
+            if teller.is_some() || self.json.is_some() || self.record.as_ref().is_some_and(Record::is_open) {
+                text = serde_json::to_string(&line).map_err(io::Error::from)?;
+            }
+            if let Some(tell) = &*teller {
+                tell(&text);
+            }
+            text.push('\n');
         }
         // the record first: what cannot be had again does not wait for who reads stdout
         if let Some(record) = &mut self.record
-            && let Err(error) = record.line(&text)
+            && let Err(error) = record.line(text.as_bytes())
         {
             self.problem(&error);
         }
         if let Some(output) = &mut self.json {
             // a stream is read as it comes
-            let written = output.write(|w| w.write_all(&text)).and_then(|()| output.flush());
+            let written = output.write(|w| w.write_all(text.as_bytes())).and_then(|()| output.flush());
             if let Err(error) = written {
                 self.json = None;
                 self.goes_on_without(error)?;

@@ -163,6 +163,10 @@ fn what_cannot_be_read_is_said_and_foreign_pages_are_refused() {
     }
     // the server goes on
     assert_eq!(of(&[PICTURE], &picture), 200);
+    for path in ["/", "/main.js", "/demeanor/wasm/relaxed.wasm", "/demeanor/models/speech-v2.safetensors", "/overlay"] {
+        let (status, body) = server.ask(&format!("GET {path}"), &[], &[]);
+        assert!(status == 200 && !body.is_empty(), "{path}");
+    }
     let api = server.json("GET /openapi.json", &[], &[]).1;
     for path in
         ["/v1/face", "/v1/speech", "/v1/video", "/v1/jobs/{id}", "/v1/models", "/analyze", "/health", "/metrics"]
@@ -218,6 +222,174 @@ fn frames_are_estimated_live_and_can_be_watched() {
     assert!(live.read().unwrap().to_text().unwrap().contains("error"));
     live.send(Message::binary([&[1][..], &3.0f64.to_le_bytes(), b"no picture"].concat())).unwrap();
     assert!(live.read().unwrap().to_text().unwrap().contains("error"));
+}
+
+#[test]
+fn no_more_connect_than_there_is_room_for() {
+    let server = Server::start(&["--max-connections", "3"]);
+    let mut open = vec![server.socket("/v1/live", &[]).unwrap(), server.socket("/v1/live", &[]).unwrap()];
+    for socket in &mut open {
+        socket.read().unwrap();
+    }
+    // the third place is for requests, and leaves none for a socket of its own
+    assert_eq!(server.socket("/v1/live", &[]).unwrap_err(), 503);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(server.ask("GET /health", &[], &[]).0, 200);
+    open.pop();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(server.socket("/v1/live", &[]).is_ok());
+}
+
+#[test]
+fn the_lowest_score_is_set_by_a_message() {
+    let server = Server::start(&[]);
+    let mut live = server.socket("/v1/live", &[]).unwrap();
+    live.read().unwrap();
+    let mut say = |text: &str| live.send(Message::text(text.to_owned())).unwrap();
+    say("{\"min_score\": 1.0}");
+    let picture = testdata("portrait.png");
+    let mut time = 0.0f64;
+    let mut emotion_of_the_fourth = |live: &mut WebSocket<TcpStream>| {
+        let mut last = Value::Null;
+        for _ in 0..4 {
+            time += 0.1;
+            live.send(Message::binary([&[1][..], &time.to_le_bytes(), &picture].concat())).unwrap();
+            last = serde_json::from_str(live.read().unwrap().to_text().unwrap()).unwrap();
+        }
+        last["faces"][0]["emotion"].clone()
+    };
+    assert_eq!(emotion_of_the_fourth(&mut live), "unsure");
+    live.send(Message::text("{\"min_score\": 0.1}")).unwrap();
+    assert_eq!(emotion_of_the_fourth(&mut live), "happy");
+    for wrong in ["{\"min_score\": 2}", "{\"nonsense\": 1}", "text"] {
+        live.send(Message::text(wrong)).unwrap();
+        assert!(live.read().unwrap().to_text().unwrap().starts_with("{\"error\":"), "{wrong}");
+    }
+}
+
+#[test]
+fn a_session_can_be_watched_and_nothing_else_be_asked() {
+    static FILM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = films::folder("watched");
+    let Some(film) = films::short_film(&FILM, || folder.join("film.mkv")) else { return };
+    let mut command = program::program(&folder);
+    films::with_models(command.args(["live", "--json", "--serve", "127.0.0.1:0", "--camera"]).arg(film), &folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let told = err.find(|line| line.contains("/v1/watch")).expect("where to watch");
+    let address = told.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
+    // a pipe that nobody reads would hold the session up
+    let mut stdout = child.stdout.take().unwrap();
+    let printed = std::thread::spawn(move || {
+        let mut printed = String::new();
+        stdout.read_to_string(&mut printed).unwrap();
+        printed
+    });
+    let mut server = Server { child, address };
+    assert_eq!(server.socket("/v1/watch", &[("Origin", "https://evil.example")]).unwrap_err(), 403);
+    let mut watch = server.socket("/v1/watch", &[]).unwrap();
+    assert_eq!(server.ask("GET /overlay", &[], &[]).0, 200);
+    assert_eq!(server.ask("GET /", &[], &[]).0, 307);
+    assert_eq!(server.ask("GET /health", &[], &[]).0, 200);
+    for request in ["POST /v1/face", "POST /analyze", "GET /v1/live", "GET /demeanor/models/face-v2.safetensors"] {
+        assert_eq!(server.ask(request, &[], &[]).0, 404, "{request}");
+    }
+    let mut watched = Vec::new();
+    while let Ok(Message::Text(line)) = watch.read() {
+        watched.push(line.as_str().to_owned());
+    }
+    let printed = printed.join().unwrap();
+    assert!(server.child.wait().unwrap().success());
+    assert!(watched.len() > 3, "{watched:?}");
+    // what came before it was watched is missing, nothing else
+    let printed: Vec<&str> = printed.lines().collect();
+    assert_eq!(printed[printed.len() - watched.len()..], watched);
+    program::run(&folder, "live --token t --camera none").ends(2, "add --serve");
+}
+
+/// A program that can run an example, if there is one; said aloud where there is none.
+fn runs(example: &str, candidates: &[(&str, &[&str])], needs: &str) -> Option<Command> {
+    for (program, arguments) in candidates {
+        let found =
+            Command::new(program).args(*arguments).args(["-"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let Ok(mut child) = found else { continue };
+        let _ = child.stdin.take().unwrap().write_all(needs.as_bytes());
+        if child.wait().is_ok_and(|status| status.success()) {
+            let mut command = Command::new(program);
+            command.args(*arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/clients"));
+            command.arg(example);
+            return Some(command);
+        }
+    }
+    eprintln!("skipped: {example}: no {} that has what it needs", candidates[0].0);
+    None
+}
+
+#[test]
+fn example_clients_run() {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let pythons: &[(&str, &[&str])] = &[(&python, &[]), ("/usr/bin/python3", &[])];
+    let nodes: &[(&str, &[&str])] = &[("node", &[]), ("node", &["--experimental-websocket"])];
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    let (server, closed) = (Server::start(&[]), Server::start(&["--token", token.to_str().unwrap()]));
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/portrait.png");
+    for (example, candidates, needs) in [
+        ("live.py", pythons, "import websockets"),
+        ("live.mjs", nodes, "if (typeof WebSocket === 'undefined') process.exit(1)"),
+    ] {
+        let shown = std::fs::read_to_string(&token).unwrap();
+        for server in [&server, &closed] {
+            let Some(mut command) = runs(example, candidates, needs) else { continue };
+            command.arg(format!("ws://{}/v1/live", server.address)).args([picture; 4]);
+            if std::ptr::eq(server, &closed) {
+                command.env("TOKEN", shown.trim());
+                if example == "live.py" {
+                    command.arg("--token").arg(&token);
+                }
+            }
+            let output = command.output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+            let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(lines.len(), 4, "{example}: {text}");
+            assert_eq!(lines[3]["faces"][0]["emotion"], "happy", "{example}: {text}");
+        }
+    }
+}
+
+#[test]
+fn estimates_reach_lab_streaming_layer() {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let pythons: &[(&str, &[&str])] = &[(&python, &[])];
+    let Some(mut bridge) = runs("lsl.py", pythons, "import websockets, pylsl") else { return };
+    let server = Server::start(&[]);
+    let mut live = server.socket("/v1/live", &[]).unwrap();
+    let welcome: Value = serde_json::from_str(live.read().unwrap().to_text().unwrap()).unwrap();
+    bridge.arg(format!("ws://{}/v1/watch", server.address)).args(["--key", welcome["key"].as_str().unwrap()]);
+    let mut bridge = bridge.spawn().unwrap();
+    let mut listener = Command::new(&python);
+    let script = "import pylsl\n\
+                  found = pylsl.resolve_byprop('name', 'demeanor', timeout=20)\n\
+                  inlet = pylsl.StreamInlet(found[0])\n\
+                  print(inlet.pull_sample(timeout=20)[0], flush=True)";
+    let mut listener = listener.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let picture = testdata("portrait.png");
+    let mut time = 0.0f64;
+    while listener.try_wait().unwrap().is_none() && time < 60.0 {
+        time += 0.1;
+        live.send(Message::binary([&[1][..], &time.to_le_bytes(), &picture].concat())).unwrap();
+        live.read().unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = bridge.kill();
+    let _ = bridge.wait();
+    let mut told = String::new();
+    listener.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+    let scores: Vec<f32> = serde_json::from_str(told.trim()).unwrap_or_else(|e| panic!("{told:?}: {e}"));
+    // in the order of the bridge: happy is the fourth
+    assert!(scores.len() == 7 && scores[3] > 0.5, "{scores:?}");
 }
 
 #[test]

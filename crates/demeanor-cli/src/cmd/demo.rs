@@ -18,7 +18,7 @@ use crate::session::{Inbox, Lines, Session};
 use crate::terminal::{self, Outcome};
 
 /// The portrait of the astronaut Eileen Collins, NASA, in the public domain.
-const PORTRAIT: &[u8] = include_bytes!("../../sample/portrait.png");
+const PORTRAIT: &[u8] = include_bytes!("../../sample/portrait-square.jpg");
 /// A voice made by espeak-ng: 16 kHz, mono, 16 bit.
 const VOICE: &[u8] = include_bytes!("../../sample/voice.wav");
 
@@ -84,7 +84,7 @@ struct Clip {
 
 impl Clip {
     fn new() -> Result<Clip> {
-        let portrait = image::load_from_memory_with_format(PORTRAIT, image::ImageFormat::Png);
+        let portrait = image::load_from_memory_with_format(PORTRAIT, image::ImageFormat::Jpeg);
         let portrait = portrait.context("the built-in portrait")?.into_rgb8();
         let (voice, rate) = samples(VOICE).context("the built-in voice")?;
         Ok(Clip { portrait, voice, rate })

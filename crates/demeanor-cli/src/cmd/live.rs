@@ -51,10 +51,34 @@ pub struct Args {
     /// Stop after this many seconds
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     length: Option<Duration>,
+    /// Let other programs watch the estimates, at WS /v1/watch, and OBS, at /overlay; an address that others reach needs --token
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = crate::server::ADDRESS)]
+    serve: Option<std::net::SocketAddr>,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    who: super::serve::WhoArgs,
     #[command(flatten)]
     overwrite: OverwriteArgs,
     #[command(flatten)]
     senses: SenseArgs,
+}
+
+/// Whoever watches a session from outside.
+#[cfg(feature = "serve")]
+type Watchers = Option<crate::server::SessionServer>;
+
+#[cfg(feature = "serve")]
+fn watchers(args: &Args) -> Result<Watchers> {
+    let Some(address) = args.serve else {
+        args.who.needs_serve()?;
+        return Ok(None);
+    };
+    let guard = args.who.guard(address)?;
+    let listener = crate::server::listen(address)?;
+    let address = listener.local_addr()?;
+    terminal::note(format_args!("others can watch at http://{address}/overlay and ws://{address}/v1/watch"));
+    Ok(Some(crate::server::SessionServer::begin(guard, listener)))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -78,6 +102,8 @@ pub fn run(args: Args) -> Result<Outcome> {
     };
     let pipeline = args.senses.pipeline(best.picture.is_some(), best.sound.is_some())?;
     interrupt::listen();
+    #[cfg(feature = "serve")]
+    let watchers = watchers(&args)?;
     terminal::note(NOTICE);
     let json = args.json.then(|| Output::create("-".as_ref(), false)).transpose()?;
     let record = args.record.as_deref().map(Record::create).transpose()?;
@@ -85,6 +111,10 @@ pub fn run(args: Args) -> Result<Outcome> {
     let shows = !args.json && std::io::stdout().is_terminal();
     let rest = args.senses.baseline.map_or(Duration::from_secs(5), |(from, until)| until - from);
     let session = Session::new(pipeline, args.senses.min_score, json, record, Lines::of(args.json, shows), args.length);
+    #[cfg(feature = "serve")]
+    if let Some(watchers) = &watchers {
+        session.tell(Box::new(watchers.teller()));
+    }
     let inbox = session.inbox();
     let pump = std::thread::spawn(move || pump(begun, &inbox, !shows));
     let report = if shows { dashboard::run(session, NOTICE, rest)? } else { session.run_plain()? };
@@ -100,6 +130,10 @@ pub fn run(args: Args) -> Result<Outcome> {
             }
         }
         Err(_) => report.lost = true,
+    }
+    #[cfg(feature = "serve")]
+    if let Some(watchers) = watchers {
+        watchers.end()?;
     }
     end(report, args.stats, shows)
 }

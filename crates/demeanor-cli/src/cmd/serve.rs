@@ -20,7 +20,7 @@ use crate::terminal::{self, Outcome};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where to listen; an address that others reach needs --token
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8642")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = server::ADDRESS)]
     listen: SocketAddr,
     #[command(flatten)]
     who: WhoArgs,
@@ -62,6 +62,17 @@ pub struct WhoArgs {
 }
 
 impl WhoArgs {
+    /// Refuses these options where nothing is served.
+    ///
+    /// # Errors
+    /// When any of them is given.
+    pub fn needs_serve(&self) -> Result<()> {
+        if self.token.is_some() || !self.host.is_empty() || !self.allow_origin.is_empty() {
+            bail!("--token, --host and --allow-origin say who may ask a server; add --serve");
+        }
+        Ok(())
+    }
+
     /// Who may ask a server at this address.
     ///
     /// # Errors
@@ -109,7 +120,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         film: u64::from(args.max_film) << 20,
         seconds: f64::from(args.max_seconds),
         memory: u64::from(args.max_memory) << 20,
-        connections: args.max_connections.into(),
+        connections: args.max_connections,
         time: Duration::from_secs(30),
         threads,
     };

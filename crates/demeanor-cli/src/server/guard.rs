@@ -3,6 +3,7 @@
 //! server's own, or one that was allowed.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -10,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
-use super::App;
+use super::Hub;
 use super::problem::Problem;
 
 /// Who may ask.
@@ -111,8 +112,8 @@ fn is_socket(headers: &HeaderMap) -> bool {
 }
 
 /// Lets through who may ask.
-pub async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
-    let (headers, guard) = (request.headers(), &app.guard);
+pub async fn check(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
+    let (headers, guard) = (request.headers(), &hub.guard);
     let socket = is_socket(headers);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !socket;
     let preflight = request.method() == Method::OPTIONS;

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::Cursor;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::StatusCode;
 use axum::response::Response;
 use demeanor::estimate::EstimateRecord;
 use demeanor::pipeline::Pipeline;
@@ -15,33 +17,49 @@ use demeanor::{Audio, Hz, Picture, PixelLayout};
 use demeanor_media::picture;
 use demeanor_media::sound::silence_damage;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
-use super::App;
+use super::problem::Problem;
+use super::watched::{Watched, watched};
+use super::{App, Hub};
 
 /// A client that says nothing for so long is gone.
 const SILENT: Duration = Duration::from_secs(60);
 /// A client that takes nothing for so long is gone.
-const SLOW: Duration = Duration::from_secs(10);
+pub const SLOW: Duration = Duration::from_secs(10);
 /// A client that must show a token first does so within this time.
 const FIRST: Duration = Duration::from_secs(10);
 /// The most bytes of a message.
 const LARGEST: usize = 16 << 20;
 /// How much sound may wait; what is older is dropped.
 const MOST_SOUND: usize = 64;
-/// How many estimates wait for somebody who watches.
-const WATCHED: usize = 64;
 
-/// What a client sends first where a token is asked for, and whoever watches another connection always.
+/// What a client may say: first where a token is asked for, and whoever watches another connection names it so.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Hello {
+pub struct Hello {
     token: Option<String>,
     /// The key of the live connection to watch.
-    key: Option<String>,
-    /// The lowest score of a reading, 0 to 1.
+    pub key: Option<String>,
+    /// The lowest score of a reading, 0 to 1, from now on.
     min_score: Option<f32>,
+}
+
+impl Hello {
+    /// Sets what it asks for.
+    fn set(&self, min_score: &AtomicU32) -> Result<(), String> {
+        match self.min_score {
+            Some(score) if !(0.0..=1.0).contains(&score) => {
+                Err(format!("min_score is {score}; expected a number from 0 to 1"))
+            }
+            Some(score) => {
+                min_score.store(score.to_bits(), Ordering::Relaxed);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// The first message of the server.
@@ -167,19 +185,11 @@ impl Inbox {
     }
 }
 
-/// A connection that others may watch.
-pub type Watched = broadcast::Sender<Arc<str>>;
-
-/// A channel for those who watch.
-pub fn watched() -> Watched {
-    broadcast::channel(WATCHED).0
-}
-
 /// Reads what comes until the connection is closed. Lines of JSON go to `out` and to those who watch.
 fn read(
     inbox: &Inbox,
     mut pipeline: Pipeline,
-    min_score: f32,
+    min_score: &AtomicU32,
     memory: u64,
     out: &mpsc::Sender<Arc<str>>,
     watch: &Watched,
@@ -221,10 +231,16 @@ fn read(
             }
         }
         frames += u64::from(seen);
-        app.metrics.frames(u64::from(seen), dropped);
+        app.hub.metrics.frames(u64::from(seen), dropped);
         pipeline.utterances().for_each(drop);
         let estimate = pipeline.estimate();
-        let record = EstimateRecord::new(&estimate, estimate.time, seen.then_some(frames), 1.0, min_score);
+        let record = EstimateRecord::new(
+            &estimate,
+            estimate.time,
+            seen.then_some(frames),
+            1.0,
+            f32::from_bits(min_score.load(Ordering::Relaxed)),
+        );
         if !tell(serde_json::to_string(&record).unwrap_or_default()) {
             return;
         }
@@ -232,54 +248,75 @@ fn read(
 }
 
 /// The first message, where one is needed or comes at once.
-async fn hello(socket: &mut WebSocket) -> Option<Hello> {
+pub async fn hello(socket: &mut WebSocket) -> Option<Hello> {
     match timeout(FIRST, socket.recv()).await {
         Ok(Some(Ok(Message::Text(text)))) => serde_json::from_str(&text).ok(),
         _ => None,
     }
 }
 
-async fn refuse(mut socket: WebSocket, code: u16, reason: &'static str) {
+pub async fn refuse(mut socket: WebSocket, code: u16, reason: &'static str) {
     let frame = CloseFrame { code, reason: reason.into() };
     let _ = timeout(SLOW, socket.send(Message::Close(Some(frame)))).await;
 }
 
 /// Whether the token was shown: in the header of the request, or in the first message.
-async fn shown(app: &App, by_header: bool, socket: &mut WebSocket) -> Result<Option<Hello>, ()> {
-    if app.guard.token.is_none() || by_header {
+pub async fn shown(hub: &Hub, by_header: bool, socket: &mut WebSocket) -> Result<Option<Hello>, ()> {
+    if hub.guard.token.is_none() || by_header {
         return Ok(None);
     }
     let hello = hello(socket).await.ok_or(())?;
-    if app.guard.is_token(hello.token.as_deref().unwrap_or_default()) { Ok(Some(hello)) } else { Err(()) }
+    if hub.guard.is_token(hello.token.as_deref().unwrap_or_default()) { Ok(Some(hello)) } else { Err(()) }
 }
 
 /// `WS /v1/live`.
-pub async fn live(State(app): State<App>, headers: axum::http::HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let by_header = app.guard.token(&headers).is_ok();
-    upgrade.max_message_size(LARGEST).max_frame_size(LARGEST).on_upgrade(move |socket| serve(app, by_header, socket))
+pub async fn live(
+    State(app): State<App>,
+    headers: axum::http::HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Problem> {
+    let (by_header, room) = (app.hub.guard.token(&headers).is_ok(), room(&app.hub)?);
+    let upgrade = upgrade.max_message_size(LARGEST).max_frame_size(LARGEST);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        serve(app, by_header, socket).await;
+        drop(room);
+    }))
+}
+
+/// Room for a WebSocket, which leaves that of its request when it begins.
+pub fn room(hub: &Hub) -> Result<OwnedSemaphorePermit, Problem> {
+    let none = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "as many are connected as may be; ask again later");
+    Arc::clone(&hub.room).try_acquire_owned().map_err(none)
 }
 
 async fn serve(app: App, by_header: bool, mut socket: WebSocket) {
-    let Ok(first) = shown(&app, by_header, &mut socket).await else {
+    let Ok(first) = shown(&app.hub, by_header, &mut socket).await else {
         return refuse(socket, close_code::POLICY, "expected the server's token first: {\"token\": \"...\"}").await;
     };
-    let _counted = Counted::new(&app);
+    let _counted = Counted::new(&app.hub);
     let Ok(pipeline) = app.senses.pipeline_of(app.models.clone()) else {
         return refuse(socket, close_code::ERROR, "the pipeline cannot begin").await;
     };
-    let min_score = first.and_then(|h| h.min_score).filter(|s| (0.0..=1.0).contains(s)).unwrap_or(app.senses.min_score);
+    let min_score = Arc::new(AtomicU32::new(app.senses.min_score.to_bits()));
+    let mut wrong = first.and_then(|hello| hello.set(&min_score).err());
     let (key, watch) = (super::random_name(16), watched());
-    app.live().insert(key.clone(), watch.clone());
+    app.hub.live().insert(key.clone(), watch.clone());
     let inbox = Arc::new(Inbox::default());
     let (out, mut lines) = mpsc::channel::<Arc<str>>(4);
     let reader = {
         let (inbox, app, memory) = (Arc::clone(&inbox), app.clone(), app.limits.memory);
-        std::thread::spawn(move || read(&inbox, pipeline, min_score, memory, &out, &watch, &app))
+        let min_score = Arc::clone(&min_score);
+        std::thread::spawn(move || read(&inbox, pipeline, &min_score, memory, &out, &watch, &app))
     };
     let welcome = serde_json::to_string(&Welcome { key: &key }).unwrap_or_default();
     let mut open = send(&mut socket, welcome.into()).await;
-    let mut stop = app.stop.subscribe();
+    let mut stop = app.hub.stop.subscribe();
     while open {
+        if let Some(error) = wrong.take() {
+            let text = serde_json::to_string(&Wrong { error }).unwrap_or_default();
+            open = send(&mut socket, text.into()).await;
+            continue;
+        }
         tokio::select! {
             line = lines.recv() => match line {
                 Some(line) => open = send(&mut socket, Message::Text((&*line).into())).await,
@@ -288,18 +325,15 @@ async fn serve(app: App, by_header: bool, mut socket: WebSocket) {
             came = timeout(SILENT, socket.recv()) => match came {
                 Ok(Some(Ok(Message::Binary(bytes)))) => match parse(&bytes) {
                     Ok((time, piece)) => inbox.put(time, piece),
-                    Err(error) => {
-                        let wrong = serde_json::to_string(&Wrong { error }).unwrap_or_default();
-                        open = send(&mut socket, wrong.into()).await;
-                    }
+                    Err(error) => wrong = Some(error),
                 },
-                Ok(Some(Ok(Message::Text(text)))) => {
-                    // a token that nobody asked for is no fault
-                    if serde_json::from_str::<Hello>(&text).is_err() {
-                        let wrong = Wrong { error: "frames and sound are binary messages; see docs/stream.md".to_owned() };
-                        open = send(&mut socket, serde_json::to_string(&wrong).unwrap_or_default().into()).await;
-                    }
-                }
+                // a token that nobody asked for is no fault
+                Ok(Some(Ok(Message::Text(text)))) => wrong = match serde_json::from_str::<Hello>(&text) {
+                    Ok(hello) => hello.set(&min_score).err(),
+                    Err(error) => Some(format!(
+                        "a text message is JSON with token or min_score, frames and sound are binary messages: {error}"
+                    )),
+                },
                 Ok(Some(Ok(Message::Close(_)))) | Ok(Some(Err(_))) | Ok(None) | Err(_) => open = false,
                 Ok(Some(Ok(_))) => {}
             },
@@ -308,72 +342,29 @@ async fn serve(app: App, by_header: bool, mut socket: WebSocket) {
     }
     inbox.close();
     drop(lines);
-    app.live().remove(&key);
+    app.hub.live().remove(&key);
     let _ = timeout(SLOW, socket.send(Message::Close(None))).await;
     let _ = tokio::task::spawn_blocking(move || reader.join()).await;
 }
 
-async fn send(socket: &mut WebSocket, message: Message) -> bool {
+pub async fn send(socket: &mut WebSocket, message: Message) -> bool {
     matches!(timeout(SLOW, socket.send(message)).await, Ok(Ok(())))
 }
 
 /// A live connection that is counted as long as it is there.
-struct Counted(App);
+struct Counted(Arc<Hub>);
 
 impl Counted {
-    fn new(app: &App) -> Counted {
-        app.metrics.live.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Counted(app.clone())
+    fn new(hub: &Arc<Hub>) -> Counted {
+        hub.metrics.live.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(hub))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.metrics.live.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.metrics.live.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// `WS /v1/watch`.
-pub async fn watch(State(app): State<App>, headers: axum::http::HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let by_header = app.guard.token(&headers).is_ok();
-    upgrade.max_message_size(1 << 16).on_upgrade(move |socket| follow(app, by_header, socket))
-}
-
-async fn follow(app: App, by_header: bool, mut socket: WebSocket) {
-    let Ok(first) = shown(&app, by_header, &mut socket).await else {
-        return refuse(socket, close_code::POLICY, "expected the server's token first: {\"token\": \"...\"}").await;
-    };
-    let source = match first.and_then(|h| h.key) {
-        Some(key) => app.live().get(&key).cloned(),
-        // the connection to watch is named first
-        None => match hello(&mut socket).await.and_then(|h| h.key) {
-            Some(key) => app.live().get(&key).cloned(),
-            None => None,
-        },
-    };
-    let Some(source) = source else {
-        return refuse(socket, close_code::POLICY, "expected the key of a live connection: {\"key\": \"...\"}").await;
-    };
-    let mut lines = source.subscribe();
-    drop(source);
-    let mut stop = app.stop.subscribe();
-    loop {
-        tokio::select! {
-            line = lines.recv() => match line {
-                Ok(line) => if !send(&mut socket, Message::Text((&*line).into())).await { break },
-                // a slow one misses some
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => break,
-            },
-            came = socket.recv() => match came {
-                Some(Ok(Message::Close(_))) | Some(Err(_)) | None => break,
-                // nothing that is said here changes anything
-                Some(Ok(_)) => {}
-            },
-            _ = stop.changed() => break,
-        }
-    }
-    let _ = timeout(SLOW, socket.send(Message::Close(None))).await;
 }
 
 #[cfg(test)]

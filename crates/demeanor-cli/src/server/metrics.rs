@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::App;
+use super::Hub;
 
 /// What is counted.
 #[derive(Debug, Default)]
@@ -71,11 +71,11 @@ impl Metrics {
 }
 
 /// Counts requests by the path of their route, never by what was asked.
-pub async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+pub async fn count(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let began = Instant::now();
     let response = next.run(request).await;
-    let mut requests = app.metrics.requests.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut requests = hub.metrics.requests.lock().unwrap_or_else(PoisonError::into_inner);
     let (count, took) = requests.entry((path, response.status().as_u16())).or_default();
     *count += 1;
     *took += began.elapsed();
@@ -85,6 +85,6 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
 
 /// Figures of the server, for Prometheus.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
-pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text())
+pub async fn metrics(State(hub): State<Arc<Hub>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], hub.metrics.text())
 }

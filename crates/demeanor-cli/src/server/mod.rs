@@ -8,6 +8,7 @@ mod page;
 mod pool;
 mod problem;
 mod stills;
+mod watched;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
@@ -20,15 +21,15 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 
 pub use guard::Guard;
+pub use watched::SessionServer;
 
 use crate::interrupt;
 use crate::senses::{Models, SenseArgs};
@@ -45,39 +46,57 @@ pub struct Limits {
     /// Bytes of memory that the decoding of a picture may take.
     pub memory: u64,
     /// Connections at a time.
-    pub connections: usize,
+    pub connections: u16,
     /// From a request to its answer.
     pub time: Duration,
     /// Threads that read.
     pub threads: usize,
 }
 
+/// Where it listens unless told otherwise.
+pub const ADDRESS: &str = "127.0.0.1:8642";
 /// A head of a request must come within this time.
 const HEAD: Duration = Duration::from_secs(10);
 /// What is going on when the server is asked to end may go on for so long.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// What all requests share.
-pub struct Server {
+/// What all connections share, also those to `demeanor live --serve`, which reads nothing for others.
+struct Hub {
     guard: Guard,
+    /// Room for so many connections at a time.
+    room: Arc<Semaphore>,
+    connections: u32,
+    metrics: metrics::Metrics,
+    /// Live connections by their keys.
+    live: Mutex<HashMap<String, watched::Watched>>,
+    /// What is watched where no key is named: the session of `demeanor live --serve`.
+    session: Option<watched::Watched>,
+    stop: watch::Sender<bool>,
+}
+
+impl Hub {
+    fn new(guard: Guard, connections: u16, session: Option<watched::Watched>) -> Arc<Hub> {
+        let (metrics, live, stop) = (metrics::Metrics::default(), Mutex::default(), watch::Sender::new(false));
+        let room = Arc::new(Semaphore::new(connections.into()));
+        Arc::new(Hub { guard, room, connections: connections.into(), metrics, live, session, stop })
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<String, watched::Watched>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What all requests to read something share.
+struct Server {
+    hub: Arc<Hub>,
     limits: Limits,
     models: Models,
     senses: SenseArgs,
     pool: pool::Pool,
     jobs: jobs::Jobs,
-    metrics: metrics::Metrics,
-    /// Live connections by their keys.
-    live: Mutex<HashMap<String, live::Watched>>,
-    stop: watch::Sender<bool>,
 }
 
 type App = Arc<Server>;
-
-impl Server {
-    fn live(&self) -> MutexGuard<'_, HashMap<String, live::Watched>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// A name or token that nobody guesses, of this many bytes.
 pub fn random_name(length: usize) -> String {
@@ -121,28 +140,34 @@ fn router(app: App) -> Router {
         .route("/analyze", post(stills::analyze))
         .route("/v1/models", get(stills::models))
         .route("/v1/jobs/{id}", get(jobs::job).delete(jobs::delete))
-        .route("/health", get(health))
-        .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(|| async { Json(Api::openapi()) }))
         .layer(DefaultBodyLimit::max(app.limits.body))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, app.limits.time));
     let lasting = Router::new()
         .route("/v1/video", post(jobs::video).layer(DefaultBodyLimit::disable()))
         .route("/v1/jobs/{id}/estimates", get(jobs::estimates))
-        .route("/v1/live", get(live::live))
-        .route("/v1/watch", get(live::watch));
-    answers
-        .merge(lasting)
-        .fallback(page::serve)
+        .route("/v1/live", get(live::live));
+    let hub = Arc::clone(&app.hub);
+    open_to_all(answers.merge(lasting).fallback(page::serve).with_state(app), hub)
+}
+
+/// What every server has, and who may ask it.
+fn open_to_all(routes: Router, hub: Arc<Hub>) -> Router {
+    let common = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/watch", get(watched::watch))
+        .with_state(Arc::clone(&hub));
+    routes
+        .merge(common)
         .method_not_allowed_fallback(|| async {
             problem::Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "another method is expected at this address; see /openapi.json",
             )
         })
-        .layer(middleware::from_fn_with_state(app.clone(), guard::check))
-        .layer(middleware::from_fn_with_state(app.clone(), metrics::count))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(Arc::clone(&hub), guard::check))
+        .layer(middleware::from_fn_with_state(hub, metrics::count))
 }
 
 /// What a server is begun with.
@@ -165,21 +190,27 @@ pub fn serve(begin: Begin, listener: TcpListener) -> Result<()> {
     let Begin { guard, limits, models, senses } = begin;
     let pool = pool::Pool::new(&models, limits.threads)?;
     let jobs = jobs::Jobs::new(&models, &senses)?;
-    let (metrics, live, stop) = (metrics::Metrics::default(), Mutex::default(), watch::Sender::new(false));
-    let app = Arc::new(Server { guard, limits, models, senses, pool, jobs, metrics, live, stop });
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot begin")?;
-    listener.set_nonblocking(true).context("cannot listen")?;
-    let served = runtime.block_on(accept(app.clone(), listener));
+    let hub = Hub::new(guard, limits.connections, None);
+    let app = Arc::new(Server { hub: Arc::clone(&hub), limits, models, senses, pool, jobs });
+    let served = run(hub, router(app.clone()), listener, 2);
     app.jobs.close();
+    served
+}
+
+/// Serves with so many threads that read and write connections.
+fn run(hub: Arc<Hub>, router: Router, listener: TcpListener, threads: usize) -> Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(threads).enable_all().build().context("cannot begin")?;
+    listener.set_nonblocking(true).context("cannot listen")?;
+    let served = runtime.block_on(accept(hub, router, listener));
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn accept(app: App, listener: TcpListener) -> Result<()> {
+async fn accept(hub: Arc<Hub>, router: Router, listener: TcpListener) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
-    let service = TowerToHyperService::new(router(app.clone()));
-    let (room, graceful) = (Arc::new(Semaphore::new(app.limits.connections)), GracefulShutdown::new());
+    let service = TowerToHyperService::new(router);
+    let mut stop = hub.stop.subscribe();
     let mut end = tokio::time::interval(Duration::from_millis(100));
     loop {
         let stream = tokio::select! {
@@ -192,26 +223,34 @@ async fn accept(app: App, listener: TcpListener) -> Result<()> {
                 }
             },
             _ = end.tick() => if interrupt::asked() { break } else { continue },
+            _ = stop.changed() => break,
         };
         // no room: closed at once, so that it is known
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
+        let Ok(permit) = Arc::clone(&hub.room).try_acquire_owned() else { continue };
         let _ = stream.set_nodelay(true);
-        let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-        http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection.into_owned());
-        let app = app.clone();
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone()).with_upgrades();
+        let (hub, mut stop) = (Arc::clone(&hub), hub.stop.subscribe());
         tokio::spawn(async move {
-            app.metrics.connections.fetch_add(1, Ordering::Relaxed);
+            hub.metrics.connections.fetch_add(1, Ordering::Relaxed);
             // what goes wrong with a connection is the client's to know
-            let _ = connection.await;
-            app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+            tokio::pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                _ = stop.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+            hub.metrics.connections.fetch_sub(1, Ordering::Relaxed);
             drop(permit);
         });
     }
     drop(listener);
-    let _ = app.stop.send(true);
-    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    let _ = hub.stop.send(true);
+    // all have left when there is room for all
+    let _ = tokio::time::timeout(DRAIN, hub.room.acquire_many(hub.connections)).await;
     Ok(())
 }
 

@@ -71,7 +71,7 @@ async fn file(app: &App, request: Request) -> Result<Bytes, Problem> {
     } else {
         Bytes::from_request(request, &()).await?
     };
-    app.metrics.bytes(bytes.len());
+    app.hub.metrics.bytes(bytes.len());
     if bytes.is_empty() {
         return Err(Problem::request("the body is empty; expected the bytes of a file"));
     }
@@ -111,7 +111,7 @@ pub async fn face(
     let bytes = file(&app, request).await?;
     let memory = app.limits.memory;
     let record = app.pool.read(move |readers| see(readers, &bytes, memory, options)).await?;
-    app.metrics.pictures(1);
+    app.hub.metrics.pictures(1);
     Ok(Json(record))
 }
 
@@ -220,7 +220,7 @@ pub async fn analyze(State(app): State<App>, request: Request) -> Result<Json<An
     };
     let (memory, options) = (app.limits.memory, Options { min_score: 0.0, whole: false });
     let record = app.pool.read(move |readers| see(readers, &bytes, memory, options)).await?;
-    app.metrics.pictures(1);
+    app.hub.metrics.pictures(1);
     if record.faces.is_empty() {
         let none = Error::new(ErrorKind::File, "has no face in it that could be found");
         return Err(none.into());
