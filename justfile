@@ -32,6 +32,14 @@ cards:
 python *args:
     bindings/python/check {{args}}
 
+# Ray with one actor, and docs/notebook.ipynb executed; after `just python`
+integrations:
+    bindings/python/integrations
+
+# the server and the page under load for so many minutes: latencies, memory; docs/stream.md says what came out
+soak minutes="10":
+    testdata/bench/soak {{minutes}}
+
 # other processors and systems, which CI does not do yet: needs node, qemu-user, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross
 targets: wasm arm windows
 
