@@ -1,5 +1,6 @@
 //! A picture file to pixels: upright, 8 bits deep, within limits.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -95,34 +96,81 @@ pub fn read_within(mut stream: impl Read, max_memory: u64) -> Result<Opened> {
     if bytes.len() as u64 >= MAX_FILE {
         return Err(refused(format!("is larger than the limit of {} MB", MAX_FILE >> 20)));
     }
-    match format {
-        Some(format) => decode(bytes, format, max_memory),
-        None => decode_elsewhere(bytes, elsewhere.unwrap_or("a picture"), max_memory),
+    let Some(format) = format else { return decode_elsewhere(bytes, elsewhere.unwrap_or("a picture"), max_memory) };
+    match decode(&bytes, format, max_memory) {
+        Ok(opened) => Ok(opened),
+        Err(Undecoded::Broken(error)) => Err(error),
+        Err(Undecoded::Unsupported(error)) if capture::is_there() => {
+            decode_elsewhere(bytes, "a picture", max_memory).map_err(|_| error)
+        }
+        Err(Undecoded::Unsupported(error)) => {
+            Err(refused(format!("{error}; the program ffmpeg may read it: {}", capture::INSTALL)))
+        }
     }
 }
 
-fn decode(mut bytes: Vec<u8>, format: ImageFormat, max_memory: u64) -> Result<Opened> {
-    let mut palette = None;
-    match format {
-        ImageFormat::Jpeg if !is_whole_jpeg(&bytes) => {
-            if !holds_whole_picture(&bytes, max_memory) {
-                let length = bytes.len();
-                return Err(refused(format!(
-                    "is a truncated JPEG: its {length} bytes end before the picture does; copy or save it again"
-                )));
-            }
-            bytes.extend(END_OF_JPEG);
+/// Why a picture was not decoded.
+enum Undecoded {
+    /// It is of a kind that this decoder does not have; another one may.
+    Unsupported(Error),
+    /// Nobody else would decode it either.
+    Broken(Error),
+}
+
+impl From<Error> for Undecoded {
+    fn from(error: Error) -> Self {
+        Undecoded::Broken(error)
+    }
+}
+
+impl From<Undecoded> for Error {
+    fn from(undecoded: Undecoded) -> Self {
+        match undecoded {
+            Undecoded::Unsupported(error) | Undecoded::Broken(error) => error,
         }
-        ImageFormat::Png => bytes = without_notes(bytes),
-        ImageFormat::Tiff => palette = tiff::palette(&mut bytes),
+    }
+}
+
+fn decode(file: &[u8], format: ImageFormat, max_memory: u64) -> std::result::Result<Opened, Undecoded> {
+    let mut palette = None;
+    let mut bytes = Cow::Borrowed(file);
+    match format {
+        ImageFormat::Jpeg if !is_whole_jpeg(file) => {
+            if !holds_whole_picture(file, max_memory) {
+                let length = file.len();
+                return Err(Undecoded::Broken(refused(format!(
+                    "is a truncated JPEG: its {length} bytes end before the picture does; copy or save it again"
+                ))));
+            }
+            bytes.to_mut().extend(END_OF_JPEG);
+        }
+        ImageFormat::Png => bytes = Cow::Owned(without_notes(file)),
+        ImageFormat::Tiff => {
+            if let Some((in_grey, colours)) = tiff::palette(file) {
+                (bytes, palette) = (Cow::Owned(in_grey), Some(colours));
+            }
+            if let Some((image, orientation)) = tiff::of_few_bits(&bytes, max_memory)? {
+                let mut image = DynamicImage::ImageLuma8(image);
+                if let Some(palette) = palette {
+                    image = coloured(&image, &palette);
+                }
+                image.apply_orientation(orientation);
+                return Ok(Opened { picture: from_image(image)?, reduced: 1 });
+            }
+        }
         _ => {}
     }
+    let bytes = &bytes[..];
     let name = format.extensions_str().first().copied().unwrap_or("unknown").to_uppercase();
     let length = bytes.len();
-    let explain = |error: ImageError| explain(error, &name, length);
+    let explain = |error: ImageError| {
+        let unsupported = matches!(error, ImageError::Unsupported(_));
+        let error = explain(error, &name, length);
+        if unsupported { Undecoded::Unsupported(error) } else { Undecoded::Broken(error) }
+    };
     let mut limits = Limits::default();
     limits.max_alloc = Some(max_memory);
-    let mut reader = ImageReader::with_format(Cursor::new(&bytes), format);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
@@ -132,9 +180,9 @@ fn decode(mut bytes: Vec<u8>, format: ImageFormat, max_memory: u64) -> Result<Op
     if needed > max_memory {
         if format == ImageFormat::Jpeg {
             drop(decoder);
-            return decode_smaller(&bytes, orientation, needed, max_memory);
+            return Ok(decode_smaller(bytes, orientation, needed, max_memory)?);
         }
-        return Err(too_large(width, height, needed, max_memory));
+        return Err(Undecoded::Broken(too_large(width, height, needed, max_memory)));
     }
     let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
     if let Some(palette) = palette {
@@ -207,7 +255,7 @@ fn coloured(image: &DynamicImage, palette: &[[u8; 3]]) -> DynamicImage {
 }
 
 /// A PNG without what is no picture: a few bytes of a compressed note or colour profile can fill the memory.
-fn without_notes(bytes: Vec<u8>) -> Vec<u8> {
+fn without_notes(bytes: &[u8]) -> Vec<u8> {
     const SIGNATURE: usize = 8;
     let mut kept = Vec::with_capacity(bytes.len());
     kept.extend(&bytes[..SIGNATURE.min(bytes.len())]);
@@ -285,7 +333,7 @@ fn decode_elsewhere(bytes: Vec<u8>, name: &str, max_memory: u64) -> Result<Opene
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(cannot(said.lines().last().unwrap_or("it gives no reason")));
     }
-    decode(output.stdout, ImageFormat::Png, max_memory)
+    Ok(decode(&output.stdout, ImageFormat::Png, max_memory)?)
 }
 
 fn from_image(image: DynamicImage) -> Result<Picture> {
@@ -533,9 +581,17 @@ mod tests {
             let blue: Vec<u8> = picture.pixels().chunks(3).map(|p| p[2]).collect();
             assert_eq!((picture.width(), blue), (4, vec![0, 1, 2, 3, 100, 200, 254, 255]));
             assert!(picture.pixels().chunks(3).all(|p| p[..2] == [0x12, 0x12]));
-            // the decoder has no palettes of 16 colours: refused, not misread
-            let bytes = palette_tiff(4, big, &[0x01, 0x2f, 0x70, 0xe8]);
-            assert!(read(&bytes[..]).unwrap_err().to_string().contains("TIFF of a kind that is not supported"));
+            // of fewer bits, several pixels are in a byte
+            for (bits, pixels, values) in [
+                (4, &[0x01, 0x2f, 0x70, 0xe8][..], [0, 1, 2, 15, 7, 0, 14, 8]),
+                (2, &[0b00_01_10_11, 0b11_10_01_00], [0, 1, 2, 3, 3, 2, 1, 0]),
+                (1, &[0b0101_0000, 0b1110_0000], [0, 1, 0, 1, 1, 1, 1, 0]),
+            ] {
+                let picture = read(&palette_tiff(bits, big, pixels)[..]).unwrap();
+                let blue: Vec<u8> = picture.pixels().chunks(3).map(|p| p[2]).collect();
+                assert_eq!(blue, values.map(|v: u8| v * (255 / ((1u16 << bits) - 1) as u8)), "{bits} bits");
+                assert!(picture.pixels().chunks(3).all(|p| p[..2] == [0x12, 0x12]));
+            }
         }
     }
 
