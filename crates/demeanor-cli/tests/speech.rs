@@ -40,6 +40,7 @@ fn testdata(name: &str) -> PathBuf {
 fn speech_model() -> Vec<u8> {
     let input = InputRecipe::Speech(SpeechRecipe {
         rate: Hz(16_000),
+        high_pass_hz: None,
         trim_db: Some(30.0),
         level: Level::Peak,
         frame: 400,

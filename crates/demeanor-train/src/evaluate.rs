@@ -682,6 +682,7 @@ mod tests {
     fn a_speech_report_has_the_fields_that_are_promised() {
         let recipe = SpeechRecipe {
             rate: Hz(16_000),
+            high_pass_hz: None,
             trim_db: Some(30.0),
             level: Level::Peak,
             frame: 400,

@@ -121,6 +121,7 @@ fn every_recipe_trains_on_what_use_prepares() {
 fn a_recipe_of_another_rate_has_its_own_frames() {
     let recipe = SpeechRecipe {
         rate: Hz(8_000),
+        high_pass_hz: None,
         trim_db: None,
         level: Level::Peak,
         frame: 200,
@@ -155,10 +156,23 @@ fn speech_recipes() -> impl Strategy<Value = SpeechRecipe> {
     let rate = prop::sample::select(vec![1_000, 8_000, 11_025, 16_000, 22_050, 44_100, 48_000]);
     let sizes = (8usize..512).prop_flat_map(|half| (Just(2 * half), 2..=2 * half, 16usize..600, 1usize..300));
     let trim_db = prop::option::of(5.0f32..80.0);
-    (features, level, rate, sizes, trim_db).prop_map(|(features, level, rate, sizes, trim_db)| {
+    let trim = (trim_db, prop::option::of(10.0f32..250.0));
+    (features, level, rate, sizes, trim).prop_map(|(features, level, rate, sizes, (trim_db, high_pass_hz))| {
         let (fft, frame, hop, max_frames) = sizes;
         let (mean, deviation) = (Vec::new(), Vec::new());
-        SpeechRecipe { rate: Hz(rate), trim_db, level, frame, hop, fft, features, max_frames, mean, deviation }
+        SpeechRecipe {
+            rate: Hz(rate),
+            high_pass_hz,
+            trim_db,
+            level,
+            frame,
+            hop,
+            fft,
+            features,
+            max_frames,
+            mean,
+            deviation,
+        }
     })
 }
 

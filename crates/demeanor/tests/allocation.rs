@@ -241,6 +241,7 @@ fn preparing_speech_allocates_nothing() {
     for features in [mfcc, Features::LogMel { bands: 64, floor: 1e-4 }] {
         let recipe = SpeechRecipe {
             rate: Hz(16_000),
+            high_pass_hz: None,
             trim_db: Some(30.0),
             level: Level::Peak,
             frame: 400,

@@ -539,6 +539,7 @@ mod tests {
         let set = Arc::new(SpeechSet { clips, ..SpeechSet::default() });
         let mut recipe = SpeechRecipe {
             rate: Hz(16_000),
+            high_pass_hz: None,
             trim_db: Some(30.0),
             level: Level::Peak,
             frame: 400,

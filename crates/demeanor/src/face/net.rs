@@ -172,6 +172,7 @@ mod tests {
     fn a_model_of_the_other_sense_is_refused() {
         let other = InputRecipe::Speech(SpeechRecipe {
             rate: Hz(16000),
+            high_pass_hz: None,
             trim_db: None,
             level: Level::Peak,
             frame: 400,

@@ -84,6 +84,7 @@ mod tests {
     fn recipe() -> SpeechRecipe {
         SpeechRecipe {
             rate: Hz(16000),
+            high_pass_hz: None,
             trim_db: None,
             level: Level::Peak,
             frame: 400,

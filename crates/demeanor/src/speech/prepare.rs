@@ -4,6 +4,8 @@
 //! ([`resample`](crate::speech::resample)), and the mean of all samples is taken off: cheap sound cards add a constant
 //! offset, which nobody hears and which the steps below would take for sound. Then, in this order, as librosa 0.11 does each
 //! step:
+//! 0. where the recipe asks for it, hum and rumble are removed: a Butterworth high-pass of the fourth order, run forward and
+//!    then backward, so that nothing moves in time (as `scipy.signal.sosfiltfilt` with `padtype=None`, but for its beginning);
 //! 1. trim (`librosa.effects.trim`): frames of 2048 samples every 512, centred and padded with zeros; what lies before
 //!    the first and after the last frame whose power is within `trim_db` of the loudest is cut off; librosa's floor of
 //!    -100 dB is left out, so that quieter sound is cut alike;
@@ -31,6 +33,9 @@ use crate::speech::resample::{ToMono, check_samples};
 pub struct SpeechRecipe {
     /// Rate the sound is brought to.
     pub rate: Hz,
+    /// What is lower than this many Hz, such as the hum of the mains, is removed before everything else; nothing is when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high_pass_hz: Option<f32>,
     /// Silence at both ends is cut off where it is this far under the loudest frame, in dB; none when absent.
     pub trim_db: Option<f32>,
     /// How the level is made equal.
@@ -145,6 +150,12 @@ impl SpeechRecipe {
                 }
             }
         }
+        let highest = self.rate.0 as f32 / 4.0;
+        if let Some(hz) = self.high_pass_hz.filter(|hz| !(10.0..=highest).contains(hz)) {
+            let message =
+                format!("speech recipe: high_pass_hz is {hz}; expected 10 to {highest}, a quarter of the rate");
+            return Err(Error::new(ErrorKind::Setting, message));
+        }
         if let Some(trim) = self.trim_db.filter(|t| !(*t > 0.0 && t.is_finite())) {
             let message = format!("speech recipe: trim_db is {trim}; expected more than 0");
             return Err(Error::new(ErrorKind::Setting, message));
@@ -238,6 +249,15 @@ impl SpeechPreparer {
         Ok(&self.input)
     }
 
+    /// Where there is something in mono sound at the recipe's rate, in samples (the end is exclusive): what the preparation of
+    /// the whole would not trim.
+    pub(crate) fn voiced(&mut self, samples: &[f32]) -> (usize, usize) {
+        let Some(db) = self.input.recipe.trim_db else { return (0, samples.len()) };
+        self.features.centre(samples);
+        let FeatureMaker { centred, blocks, .. } = &mut self.features;
+        trim_with(centred, db, blocks)
+    }
+
     /// The features before the last step, from which training computes mean and deviation: fills `values` with
     /// `frames x rows` numbers, frame by frame, and gives the number of frames.
     pub(crate) fn features(&mut self, audio: &Audio<'_>, values: &mut Vec<f32>) -> Result<usize> {
@@ -250,7 +270,8 @@ struct FeatureMaker {
     mel: MelPowers,
     /// `bands x coefficients`; empty for log-mel.
     cosines: Vec<f32>,
-    /// The samples of one clip without their mean.
+    high_pass: Option<HighPass>,
+    /// The samples of one clip without their mean, and without what is too low.
     centred: Vec<f32>,
     /// `frames x bands`, of one clip.
     bands: Vec<f32>,
@@ -267,6 +288,7 @@ impl FeatureMaker {
         Ok(FeatureMaker {
             mel: MelPowers::new(recipe.rate, recipe.fft, recipe.frame, recipe.hop, bands),
             cosines: dct(bands, coefficients),
+            high_pass: recipe.high_pass_hz.map(|hz| HighPass::new(hz, recipe.rate)),
             centred: Vec::new(),
             bands: Vec::new(),
             blocks: Vec::new(),
@@ -280,13 +302,21 @@ impl FeatureMaker {
             return Err(Error::new(ErrorKind::Sound, "no samples; expected at least 1"));
         }
         check_samples(samples)?;
-        let mean = mean(samples);
-        let mut centred = std::mem::take(&mut self.centred);
-        centred.clear();
-        centred.extend(samples.iter().map(|s| s - mean));
+        self.centre(samples);
+        let centred = std::mem::take(&mut self.centred);
         let frames = self.centred_features(recipe, &centred, values);
         self.centred = centred;
         frames
+    }
+
+    /// Fills `centred`.
+    fn centre(&mut self, samples: &[f32]) {
+        let mean = if samples.is_empty() { 0.0 } else { mean(samples) };
+        self.centred.clear();
+        self.centred.extend(samples.iter().map(|s| s - mean));
+        if let Some(high_pass) = &self.high_pass {
+            high_pass.run(&mut self.centred);
+        }
     }
 
     fn centred_features(&mut self, recipe: &SpeechRecipe, samples: &[f32], values: &mut Vec<f32>) -> Result<usize> {
@@ -361,6 +391,48 @@ fn trim_with(samples: &[f32], db: f32, blocks: &mut Vec<f64>) -> (usize, usize) 
     match ((0..frames).find(sounds), (0..frames).rfind(sounds)) {
         (Some(first), Some(last)) => (first * TRIM_HOP, ((last + 1) * TRIM_HOP).min(samples.len())),
         _ => (0, samples.len()),
+    }
+}
+
+/// A Butterworth high-pass of the fourth order: two sections of the second.
+#[derive(Debug, Clone, Copy)]
+struct HighPass([Section; 2]);
+
+/// A filter of the second order, by its coefficients (Bristow-Johnson, "Cookbook formulae for audio EQ biquad filter
+/// coefficients", high-pass), all divided by `a0`.
+#[derive(Debug, Clone, Copy)]
+struct Section {
+    b: [f64; 3],
+    a: [f64; 2],
+}
+
+impl HighPass {
+    fn new(hz: f32, rate: Hz) -> HighPass {
+        // the qualities of the pole pairs: 1 / (2 cos(pi / 8)) and 1 / (2 cos(3 pi / 8))
+        HighPass([1.0, 3.0].map(|k| {
+            let quality = 0.5 / (k * std::f64::consts::PI / 8.0).cos();
+            let (sin, cos) = (std::f64::consts::TAU * f64::from(hz) / f64::from(rate.0)).sin_cos();
+            let alpha = sin / (2.0 * quality);
+            let a0 = 1.0 + alpha;
+            let b = (1.0 + cos) / 2.0 / a0;
+            Section { b: [b, -2.0 * b, b], a: [-2.0 * cos / a0, (1.0 - alpha) / a0] }
+        }))
+    }
+
+    /// Filters forward and then backward, from silence.
+    fn run(&self, samples: &mut [f32]) {
+        for _ in 0..2 {
+            for Section { b: [b0, b1, b2], a: [a1, a2] } in self.0 {
+                let (mut one, mut two) = (0.0, 0.0);
+                for sample in samples.iter_mut() {
+                    let x = f64::from(*sample);
+                    let y = b0 * x + one;
+                    (one, two) = (b1 * x - a1 * y + two, b2 * x - a2 * y);
+                    *sample = y as f32;
+                }
+            }
+            samples.reverse();
+        }
     }
 }
 
@@ -454,6 +526,7 @@ mod tests {
     fn recipe(features: Features) -> SpeechRecipe {
         SpeechRecipe {
             rate: Hz(16_000),
+            high_pass_hz: None,
             trim_db: Some(30.0),
             level: Level::Peak,
             frame: 400,
@@ -521,6 +594,66 @@ mod tests {
             FeatureMaker::new(&recipe).unwrap().centred_features(&recipe, samples, &mut found).unwrap();
             let worst = difference(&found, &wanted);
             assert!(worst < 1e-3, "{name}, {features:?}: relative difference {worst}");
+        }
+    }
+
+    #[test]
+    fn hum_is_removed_where_the_recipe_asks_for_it() {
+        let voice = voice();
+        let quiet: Vec<f32> = voice.iter().map(|s| 0.1 * s).collect();
+        let tone = |hz: f32, level: f32| {
+            let step = std::f32::consts::TAU * hz / 16_000.0;
+            (0..quiet.len()).map(move |i| level * (step * i as f32).sin())
+        };
+        for features in [MFCC, LOG_MEL] {
+            let plain = recipe(features);
+            let passed = SpeechRecipe { high_pass_hz: Some(80.0), ..plain.clone() };
+            for hz in [50.0, 25.0] {
+                let humming: Vec<f32> = quiet.iter().zip(tone(hz, 0.02)).map(|(s, hum)| s + hum).collect();
+                let off = |recipe: &SpeechRecipe| {
+                    let (clean, humming) = (prepared(&quiet, recipe).unwrap(), prepared(&humming, recipe).unwrap());
+                    // more silence is kept at the ends where there is hum
+                    (difference(humming.values(), clean.values()), humming.frames().abs_diff(clean.frames()))
+                };
+                let (worst, frames) = off(&passed);
+                let (without, more) = off(&plain);
+                assert!(frames <= 4, "{features:?}, {hz} Hz: {frames} frames more");
+                assert!(
+                    more > 10 || without > 3.0 * worst,
+                    "{features:?}, {hz} Hz: {worst}, without {without}, {more} frames"
+                );
+            }
+        }
+        // what is in the voice stays
+        let high_pass = HighPass::new(80.0, Hz(16_000));
+        let level = |hz: f32| {
+            let mut samples: Vec<f32> = tone(hz, 0.5).take(32_000).collect();
+            high_pass.run(&mut samples);
+            let middle = &samples[8_000..24_000];
+            20.0 * (middle.iter().fold(0f32, |m, s| m.max(s.abs())) / 0.5).log10()
+        };
+        for (hz, low, high) in [(50.0, -40.0, -30.0), (80.0, -6.2, -5.8), (160.0, -0.2, 0.05), (1000.0, -0.05, 0.05)] {
+            assert!((low..high).contains(&level(hz)), "{hz} Hz: {} dB", level(hz));
+        }
+        for wrong in [0.0, 9.0, f32::NAN, 4_001.0] {
+            assert!(SpeechRecipe { high_pass_hz: Some(wrong), ..recipe(MFCC) }.check().is_err(), "{wrong}");
+        }
+        // recipes without it are written as they were
+        assert!(!serde_json::to_string(&recipe(MFCC)).unwrap().contains("high_pass"));
+    }
+
+    #[test]
+    fn what_is_voiced_does_not_depend_on_an_offset() {
+        let voice = voice();
+        let silence = vec![0.0; 16_000];
+        let long: Vec<f32> =
+            [&silence[..], &voice, &voice, &voice, &silence].concat().iter().map(|s| 0.1 * s).collect();
+        let mut preparer = SpeechPreparer::new(&recipe(LOG_MEL)).unwrap();
+        let wanted = preparer.voiced(&long);
+        assert!(wanted.0 > 8_000 && wanted.1 < long.len() - 8_000, "{wanted:?}");
+        for offset in [0.001, 0.01, -0.05] {
+            let moved: Vec<f32> = long.iter().map(|s| s + offset).collect();
+            assert_eq!(preparer.voiced(&moved), wanted, "{offset}");
         }
     }
 

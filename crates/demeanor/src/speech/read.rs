@@ -1,7 +1,7 @@
 //! An utterance to scores: the one way, for recordings, films, live sound and evaluation.
 //!
-//! 1. The sound is brought to mono at the rate of the model's recipe, and what is silent at its ends is left out as the
-//!    recipe says.
+//! 1. The sound is brought to mono at the rate of the model's recipe, and what is silent at its ends, on whatever constant
+//!    offset it has, is left out as the recipe says.
 //! 2. What the network takes whole is prepared and read at once, as in training.
 //! 3. What is longer is read in windows of the longest input, each beginning at most half a window after the one before,
 //!    the last ending with the utterance; their scores are averaged. Silent windows are left out.
@@ -12,7 +12,7 @@ use crate::estimate::{RecordingRecord, SegmentRecord, thousandths};
 use crate::input::Audio;
 use crate::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
 use crate::speech::net::SpeechModel;
-use crate::speech::prepare::{SpeechPreparer, trim};
+use crate::speech::prepare::SpeechPreparer;
 use crate::speech::resample::ToMono;
 
 /// Two windows of a long utterance begin at most this part of a window apart.
@@ -76,15 +76,15 @@ impl SpeechReader {
     pub fn read(&mut self, audio: &Audio<'_>) -> Result<Option<Scores>> {
         let SpeechReader { model, preparer, to_mono } = self;
         let recipe = model.recipe();
-        let (rate, longest, trim_db) = (recipe.rate, recipe.longest(), recipe.trim_db);
+        let (rate, longest) = (recipe.rate, recipe.longest());
         let mono = to_mono.convert(audio)?;
         let samples = mono.samples();
+        let (start, end) = preparer.voiced(samples);
         let mut window = |samples: &[f32]| match preparer.prepare(&Audio::mono(samples, rate)) {
             Ok(input) => model.read(input).map(Some),
             Err(error) if error.kind() == ErrorKind::Sound => Ok(None),
             Err(error) => Err(error),
         };
-        let (start, end) = trim_db.map_or((0, samples.len()), |db| trim(samples, db));
         if end - start <= longest {
             return window(samples);
         }

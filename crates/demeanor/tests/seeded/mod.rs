@@ -52,6 +52,7 @@ pub fn face() -> Vec<u8> {
 pub fn speech() -> Vec<u8> {
     let recipe = SpeechRecipe {
         rate: Hz(16_000),
+        high_pass_hz: None,
         trim_db: Some(30.0),
         level: Level::Peak,
         frame: 400,
