@@ -213,6 +213,13 @@ impl Pipeline {
         self.listener.as_mut().map_or(Ok(()), Listener::finish)
     }
 
+    /// Frames will come so far apart. Where that is long, as in films of key frames, a face is reported from its first frame.
+    pub fn expect_frames(&mut self, between: Duration) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.expect(between);
+        }
+    }
+
     /// The faces seen in the last frame, in order of appearance.
     pub fn faces(&self) -> &[FaceEstimate] {
         self.watcher.as_ref().map_or(&[], Watcher::faces)

@@ -52,7 +52,8 @@ pub struct TrackSettings {
     /// In how many looks a new face must be found before it is reported, at least 1; and in three of four looks since it
     /// was first found. What a detector takes for a face by chance flickers.
     pub confirm: u32,
-    /// Where there are few frames a second, a face that was found so for this long is reported after three hits.
+    /// Where there are few frames a second, a face that was found so for this long is reported after three hits; where they are
+    /// this far apart, from its first, as in pictures, if the detector is sure, else from its second.
     pub confirm_within: Duration,
     /// A face of less [confidence](Track::confidence) is followed, but does not count as seen, 0 to 1.
     pub least_confidence: f32,
@@ -335,6 +336,8 @@ pub struct Tracker {
     frames_since_search: u32,
     last_search: Option<Duration>,
     last_frame: Option<Duration>,
+    /// How far apart frames come, as far as that is known.
+    between: Duration,
     found: Vec<Sighting>,
     pairs: Vec<(f32, usize, usize)>,
     taken: Vec<bool>,
@@ -364,10 +367,16 @@ impl Tracker {
             frames_since_search: 0,
             last_search: None,
             last_frame: None,
+            between: Duration::ZERO,
             found: Vec::with_capacity(64),
             pairs: Vec::with_capacity(256),
             taken: Vec::with_capacity(64),
         })
+    }
+
+    /// Frames will come so far apart; without this it is learnt from the second on.
+    pub fn expect(&mut self, between: Duration) {
+        self.between = between;
     }
 
     /// Where the frame at `time` is to be searched. While no face is known the whole frame is searched every second
@@ -405,8 +414,12 @@ impl Tracker {
     /// last.
     pub fn update(&mut self, found: &[Sighting], look: Look, time: Duration) {
         let time = self.last_frame.map_or(time, |last| time.max(last));
+        if let Some(last) = self.last_frame {
+            self.between = time - last;
+        }
         let dt = self.last_frame.map_or(0.0, |last| (time - last).as_secs_f32());
         self.last_frame = Some(time);
+        let sparse = self.between >= self.settings.confirm_within;
         match look {
             Look::Everywhere => {
                 self.frames_since_search = 0;
@@ -452,7 +465,9 @@ impl Tracker {
             track.trusted = track.confidence >= self.settings.least_confidence;
             track.looks = track.looks.saturating_add(1);
             let lasted = time.saturating_sub(track.first) >= self.settings.confirm_within;
-            let often = track.hits >= self.settings.confirm || (lasted && track.hits >= self.settings.confirm.min(3));
+            let enough = if sparse { 2 } else { 3 };
+            let often =
+                track.hits >= self.settings.confirm || (lasted && track.hits >= self.settings.confirm.min(enough));
             // a cascade's confidence counts neighbours, a network's (which gives landmarks) is one of being a face
             let sure = track.landmarks.is_none() || track.sureness >= SURE * track.hits as f32;
             track.confirmed |= often && sure && track.hits.saturating_mul(4) >= track.looks.saturating_mul(3);
@@ -488,7 +503,8 @@ impl Tracker {
                     sureness: sighting.confidence,
                     looks: 1,
                     confidence: 1.0,
-                    confirmed: self.settings.confirm == 1,
+                    confirmed: self.settings.confirm == 1
+                        || sparse && sighting.landmarks.is_some() && sighting.confidence >= SURE,
                 });
             }
         }
@@ -756,6 +772,44 @@ mod tests {
             assert!(see(&mut t, &bad, FRAME * i).is_empty());
         }
         assert!(t.tracks().is_empty());
+    }
+
+    #[test]
+    fn pictures_that_are_seconds_apart_need_no_second_look() {
+        let sure = |confidence: f32, landmarks: bool| {
+            let place = [50.0, 50.0];
+            let all = Landmarks {
+                right_eye: place,
+                left_eye: place,
+                nose: place,
+                mouth: place,
+                right_ear: place,
+                left_ear: place,
+            };
+            let region = Region { x: 30.0, y: 30.0, width: 60.0, height: 60.0 };
+            Sighting { region, mark: None, confidence, landmarks: landmarks.then_some(all) }
+        };
+        // when the face is first reported: of frames so far apart, that were expected or not
+        for (ms, expected, sighting, frame) in [
+            (2000, true, sure(0.9, true), 0),
+            (2000, false, sure(0.9, true), 1),
+            (2000, true, sure(0.5, true), 99),
+            (2000, true, sure(0.9, false), 1),
+            (500, true, sure(0.9, true), 0),
+            (100, true, sure(0.9, true), 2),
+            (33, false, sure(0.9, true), 2),
+        ] {
+            let mut tracker = Tracker::new(TrackSettings::sure()).unwrap();
+            let between = Duration::from_millis(ms);
+            if expected {
+                tracker.expect(between);
+            }
+            let found = (0..8).find(|&i| {
+                tracker.update(&[sighting], Look::Everywhere, between * i);
+                tracker.tracks().iter().any(|t| t.is_confirmed() && t.is_seen())
+            });
+            assert_eq!(found.unwrap_or(99), frame, "{ms} ms, expected {expected}, {}", sighting.confidence);
+        }
     }
 
     #[test]

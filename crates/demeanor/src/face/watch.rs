@@ -162,6 +162,11 @@ impl Watcher {
         self.detector = detector;
     }
 
+    /// Frames will come so far apart: [`Tracker::expect`].
+    pub fn expect(&mut self, between: Duration) {
+        self.tracker.expect(between);
+    }
+
     /// Whether the last search of a whole frame found more faces than are followed.
     pub fn has_more_faces(&self) -> bool {
         self.more
