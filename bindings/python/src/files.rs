@@ -276,7 +276,7 @@ impl FileReader {
                         confidence: Some(face.confidence),
                         ..Row::of_face(face.emotion, face.scores, face.region, face.quality)
                     })),
-                    Step::Heard(_) | Step::Waiting => {}
+                    Step::Heard(_) | Step::Picture(_) | Step::Waiting => {}
                     Step::Ended => break,
                 }
             }

@@ -303,7 +303,7 @@ fn read(mut film: Film, progress: Option<Py<PyAny>>) -> Result<Video, Stop> {
     loop {
         match film.next_within(WAIT)? {
             Step::Seen(record) => records.push(record),
-            Step::Heard(_) | Step::Waiting => {}
+            Step::Heard(_) | Step::Picture(_) | Step::Waiting => {}
             Step::Ended => break,
         }
         if looked.elapsed() >= WAIT {
@@ -313,7 +313,7 @@ fn read(mut film: Film, progress: Option<Py<PyAny>>) -> Result<Video, Stop> {
     }
     tell(&film, progress.as_ref())?;
     let end = film.finish()?;
-    Ok(Video { records, columns, duration_s: end.seconds, segments: end.segments, warnings: end.warnings })
+    Ok(Video { records, columns, duration_s: end.seconds, segments: end.segments, warnings: end.problem.into_iter().chain(end.warnings).collect() })
 }
 
 /// Tells Python how far it is; it may end the reading with an exception.

@@ -218,7 +218,7 @@ fn read(
     while told(film.time(), film.length(), written) {
         match film.next_within(Duration::from_millis(200))? {
             Step::Seen(record) | Step::Heard(Some(record)) => written = write(&record)?,
-            Step::Heard(None) | Step::Waiting => {}
+            Step::Heard(None) | Step::Picture(_) | Step::Waiting => {}
             Step::Ended => break,
         }
     }
@@ -229,8 +229,8 @@ fn read(
     }
     out.flush()?;
     told(time, length, written);
-    if !end.is_whole {
-        bail!("{}", end.warnings.join("; "));
+    if let Some(problem) = end.problem {
+        bail!("{}", [&[problem][..], &end.warnings].concat().join("; "));
     }
     Ok(())
 }
