@@ -309,3 +309,34 @@ fn what_is_wrong_is_said() {
     assert_eq!(train(&folder, "out", &[]).status.code(), Some(2));
     fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn a_model_of_ones_own_pictures_has_a_name_and_a_licence_of_its_own() {
+    let folder = folder("named");
+    // as if it were a recipe of the program, which is for FER-2013; and a third emotion that nobody shows
+    let recipe = RECIPE
+        .replace("name = \"tiny\"", "name = \"face-v2\"\nlicence = \"that of FER-2013\"")
+        .replace("[\"happy\", \"sad\"]", "[\"happy\", \"sad\", \"fear\"]")
+        .replace("units = 2", "units = 3")
+        .replace("epochs = 4", "epochs = 1");
+    fs::write(folder.join("recipe.toml"), recipe).unwrap();
+    let header = |out: &str| {
+        let bytes = fs::read(folder.join(out).join("model.safetensors")).unwrap();
+        let (header, _) = demeanor::model::read(&bytes).unwrap();
+        (header.name, header.licence)
+    };
+    let output = train(&folder, "my faces", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("the data is your own") && said(&output).contains("--licence"), "{}", said(&output));
+    assert!(said(&output).contains("no training examples of fear"), "{}", said(&output));
+    assert_eq!(header("my faces"), ("my-faces".to_owned(), "unknown".to_owned()));
+    let output = train(&folder, "other", &["--name", "mine-v1", "--licence", "CC0-1.0"]);
+    assert!(output.status.success() && !said(&output).contains("your own"), "{}", said(&output));
+    assert_eq!(header("other"), ("mine-v1".to_owned(), "CC0-1.0".to_owned()));
+    // a longer run has other learning rates: said, with what to do
+    let output = train(&folder, "other", &["--name", "mine-v1", "--licence", "CC0-1.0", "--resume", "--epochs", "2"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = said(&output);
+    assert!(text.contains("a run of 1 epochs, not 2") && text.contains("--from"), "{text}");
+    fs::remove_dir_all(&folder).unwrap();
+}

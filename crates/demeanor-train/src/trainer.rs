@@ -357,6 +357,24 @@ fn begin(run: &Run<'_>) -> Result<(Checkpoint, Option<PathBuf>)> {
     let sizes = kept.parameters.len() == run.layout.parameters
         && kept.statistics.len() == run.layout.statistics
         && kept.optimiser.first.len() == run.layout.parameters;
+    let before = (1..1000).filter(|&epochs| epochs != settings.epochs).find(|&epochs| {
+        let mut recipe = run.recipe.clone();
+        recipe.train.epochs = epochs;
+        kept.place.run == fingerprint_of(&recipe, run)
+    });
+    if let Some(epochs) = before.filter(|_| sizes) {
+        return Err(Error::new(
+            ErrorKind::Setting,
+            format!(
+                "{}: the checkpoint is of a run of {epochs} epochs, not {}; its learning rates are laid out for those, so it \
+                 cannot be made longer. Resume with --epochs {epochs}, or train on from its weights into another folder: --from \
+                 {}",
+                path.display(),
+                settings.epochs,
+                folder.display()
+            ),
+        ));
+    }
     if kept.place.run != fingerprint(run) || !sizes {
         return Err(Error::new(
             ErrorKind::Setting,
@@ -372,12 +390,16 @@ fn begin(run: &Run<'_>) -> Result<(Checkpoint, Option<PathBuf>)> {
 
 /// What must be equal for a run to go on: recipe, seed and number of examples.
 fn fingerprint(run: &Run<'_>) -> String {
+    fingerprint_of(run.recipe, run)
+}
+
+/// The same if the recipe were this one.
+fn fingerprint_of(recipe: &Recipe, run: &Run<'_>) -> String {
     // a hash that is the same on every machine and in every version (FNV-1a, 64 bits)
-    let text =
-        format!("{:?} {} {:?}", run.recipe, run.train.indices.len(), run.validation.as_ref().map(|v| v.indices.len()));
+    let text = format!("{recipe:?} {} {:?}", run.train.indices.len(), run.validation.as_ref().map(|v| v.indices.len()));
     let hash =
         text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("{}, seed {}, {hash:016x}", run.recipe.name, run.seed)
+    format!("{}, seed {}, {hash:016x}", recipe.name, run.seed)
 }
 
 /// Steps in an epoch: a last batch of a single example is left out, for norms cannot learn from it.

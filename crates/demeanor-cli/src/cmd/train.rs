@@ -63,6 +63,13 @@ struct Common {
     /// The folder that the model is written to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// The name of the model [default: the recipe's; that of --out for a recipe of the program and data of your own]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The licence of the weights, which comes from that of the data [default: the recipe's; "unknown" for a recipe of the
+    /// program and data of your own]
+    #[arg(long, value_name = "TEXT")]
+    licence: Option<String>,
     /// Go on from the checkpoint in --out, if there is one
     #[arg(long)]
     resume: bool,
@@ -234,6 +241,7 @@ fn speech(args: &SpeechArgs) -> Result<Outcome> {
     }
     let mut session = Session::new(&args.common, Sense::Speech)?;
     let set = Arc::new(SpeechSet::load_all(&args.data)?);
+    session.is_named(set.is_ravdess)?;
     let folders = match args.run.is_some() || args.all {
         true => args.common.folders(),
         false => {
@@ -241,6 +249,18 @@ fn speech(args: &SpeechArgs) -> Result<Outcome> {
             runs.map(|run| args.common.out.join(args.protocol.run_name(run))).collect()
         }
     };
+    // all runs can be made, before the first is
+    let runs = match (args.all, args.run) {
+        (true, _) => 0..0,
+        (false, Some(run)) => run..run + 1,
+        (false, None) => 0..args.protocol.runs(&set)?,
+    };
+    for run in runs {
+        set.fold(args.protocol, run).context(
+            "nothing was trained; --protocol random holds out clips rather than speakers, --run K trains one run, and --all \
+             holds nothing out",
+        )?;
+    }
     let _locks = session.claim(&args.data, &folders, args.folds.as_deref())?;
     let out = &args.common.out;
     if args.all {
@@ -265,6 +285,7 @@ fn speech(args: &SpeechArgs) -> Result<Outcome> {
         let name = args.protocol.run_name(run);
         let folder = out.join(&name);
         note(format_args!("run {run} of the {} protocol, into {}", args.protocol, folder.display()));
+        warn_of_gaps(&lesson);
         let seed = args.common.seed.unwrap_or(session.recipe.train.seed);
         session.one(&lesson, &name, &folder, seed + run as u64)?;
     }
@@ -279,11 +300,39 @@ fn face(args: &FaceArgs) -> Result<Outcome> {
     if let Some(recipe) = classic::recipe(&args.common)? {
         return classic::face(&recipe, args);
     }
-    let session = Session::new(&args.common, Sense::Face)?;
+    let mut session = Session::new(&args.common, Sense::Face)?;
+    session.is_named(is_fer(&args.data))?;
     let _locks = session.claim(std::slice::from_ref(&args.data), &args.common.folders(), args.votes.as_deref())?;
     let options = LoadOptions { votes: args.votes.clone(), ..LoadOptions::default() };
     let lesson = Lesson::faces(&session.recipe, &args.data, &options)?.taught_by(&session.teachers("")?)?;
     session.all_seeds(&lesson, "", &args.common.out)
+}
+
+/// Whether pictures are those of FER-2013, which the recipes of the program are for, by the names of its files.
+fn is_fer(data: &Path) -> bool {
+    const TABLES: [&str; 3] = ["fer2013.csv", "icml_face_data.csv", "fer2013plus.csv"];
+    let named = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase().replace(['-', '_', ' '], "");
+        name.starts_with("fer2013")
+    };
+    let table = |path: &Path| path.file_name().is_some_and(|name| TABLES.iter().any(|table| name == *table));
+    // links and dots too
+    let whole = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    table(&whole) || named(&whole) || TABLES.iter().any(|table| whole.join(table).is_file())
+}
+
+/// Says which emotions a model will not learn, for want of examples.
+fn warn_of_gaps(lesson: &Lesson) {
+    let labels = &lesson.recipe.labels;
+    let learnt = |class: usize| lesson.train.classes.contains(&class);
+    let missing: Vec<_> = labels.iter().enumerate().filter(|(i, _)| !learnt(*i)).map(|(_, e)| e.name()).collect();
+    if !missing.is_empty() {
+        terminal::warn(format_args!(
+            "there are no training examples of {}: the model will hardly ever read anything as that; add some, or leave the \
+             emotion out of the recipe's labels and its last layer",
+            missing.join(", ")
+        ));
+    }
 }
 
 /// What all runs of a command share.
@@ -322,6 +371,33 @@ impl<'a> Session<'a> {
         })
         .context("Ctrl-C cannot be watched")?;
         Ok(Session { args, recipe, written, text, interrupted })
+    }
+
+    /// Gives the model the name and the licence that were asked for. One of a recipe of the program that learns from other data
+    /// than the program's models is neither that model nor under its licence.
+    fn is_named(&mut self, known_data: bool) -> Result<()> {
+        let recipe = &mut self.recipe;
+        if !known_data && recipes::named(&recipe.name).is_some() {
+            let folder = std::path::absolute(&self.args.out).unwrap_or_else(|_| self.args.out.clone());
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            let name: String = name.chars().map(|c| if fit(c) { c } else { '-' }).collect();
+            if self.args.name.is_none() || self.args.licence.is_none() {
+                note(format_args!(
+                    "the data is your own: the model is named {}, its licence {}; choose with --name and --licence",
+                    self.args.name.as_deref().unwrap_or(&name),
+                    self.args.licence.as_deref().unwrap_or("unknown")
+                ));
+            }
+            (recipe.name, recipe.licence) = (name, "unknown".to_owned());
+        }
+        if let Some(name) = &self.args.name {
+            recipe.name.clone_from(name);
+        }
+        if let Some(licence) = &self.args.licence {
+            recipe.licence.clone_from(licence);
+        }
+        Ok(recipe.check()?)
     }
 
     /// Sees to it, before the long work, that no run writes over what it reads, over an earlier one unasked, or beside another
@@ -393,6 +469,7 @@ impl<'a> Session<'a> {
         for line in &lesson.notes {
             note(line);
         }
+        warn_of_gaps(lesson);
         let Some((first, end)) = self.args.seeds else {
             let seed = self.args.seed.unwrap_or(lesson.recipe.train.seed);
             self.one(lesson, run, out, seed)?;
