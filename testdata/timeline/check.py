@@ -18,7 +18,7 @@ from lxml import etree
 from praatio import textgrid as praat
 
 # the order of elements in ELAN's schema, as far as they are used here
-ORDER = ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "CONSTRAINT"]
+ORDER = ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "LANGUAGE", "CONSTRAINT", "CONTROLLED_VOCABULARY"]
 
 
 def check_eaf(path, schema):
@@ -29,16 +29,25 @@ def check_eaf(path, schema):
         assert root.get(attribute), attribute
     places = [ORDER.index(child.tag) for child in root]
     assert places == sorted(places), "elements out of the schema's order"
-    ids = [e.get("TIME_SLOT_ID") for e in root.iter("TIME_SLOT")] + [e.get("ANNOTATION_ID") for e in root.iter("ALIGNABLE_ANNOTATION")]
+    ids = [e.get("TIME_SLOT_ID") for e in root.iter("TIME_SLOT")] + [
+        e.get("ANNOTATION_ID") for e in root.iter("ALIGNABLE_ANNOTATION", "REF_ANNOTATION")
+    ]
     assert len(ids) == len(set(ids)), "ids repeat"
     types = {e.get("LINGUISTIC_TYPE_ID") for e in root.iter("LINGUISTIC_TYPE")}
     assert all(tier.get("LINGUISTIC_TYPE_REF") in types for tier in root.iter("TIER"))
     if schema:
         etree.XMLSchema(etree.parse(schema)).assertValid(tree)
+    entries = {e.get("CVE_ID") for e in root.iter("CV_ENTRY_ML")}
+    assert all(a.get("CVE_REF") in entries for a in root.iter("ALIGNABLE_ANNOTATION")), "readings without an entry"
     eaf = pympi.Elan.Eaf(path)
+    # tiers of scores hang under those of readings
+    readings = [tier.get("TIER_ID") for tier in root.iter("TIER") if not tier.get("PARENT_REF")]
+    for tier in readings:
+        for under in ("score", "scores"):
+            assert len(eaf.get_ref_annotation_data_for_tier(f"{tier} {under}")) == len(eaf.get_annotation_data_for_tier(tier))
     return {
         tier: [(start, end, value) for start, end, value in sorted(eaf.get_annotation_data_for_tier(tier))]
-        for tier in eaf.get_tier_names()
+        for tier in readings
     }
 
 

@@ -18,7 +18,7 @@ use image::RgbImage;
 use tempfile::TempPath;
 
 use crate::claim::resolved;
-use crate::draw::Pen;
+use crate::draw::{Drawn, Pen};
 use crate::output;
 use crate::terminal;
 
@@ -106,19 +106,17 @@ impl Annotator {
         let Some(mut picture) = RgbImage::from_raw(width as u32, height as u32, data) else {
             bail!("the size of the film's pictures changes midway, which --annotate cannot follow");
         };
-        for face in estimate.faces {
-            if let Some(scores) = &face.scores {
-                let (region, reading) = (face.region.scaled(scale), scores.reading(min_score));
-                self.pen.face(&mut picture, &region, reading, scores);
-                let below = region.y + region.height;
-                self.pen.note(&mut picture, &format!("face {}", face.id), reading, region.x, below);
-            }
-        }
-        if let Some(scores) = estimate.voice.and_then(|v| fresh_voice(&v, time)) {
+        let faces = estimate.faces.iter().filter_map(|face| {
+            let scores = face.scores.as_ref()?;
+            let (region, reading) = (face.region.scaled(scale), scores.reading(min_score));
+            Some(Drawn { region, number: Some(face.id), reading, scores })
+        });
+        let voice = estimate.voice.and_then(|v| fresh_voice(&v, time)).map(|scores| {
             let reading = scores.reading(min_score);
-            let text = format!("voice: {reading} {:.0}%", 100.0 * scores.top().1);
-            self.pen.note(&mut picture, &text, reading, 0.0, f32::MAX);
-        }
+            (format!("voice: {reading} {:.0}%", 100.0 * scores.top().1), reading)
+        });
+        let note = voice.as_ref().map(|(text, reading)| (text.as_str(), *reading));
+        self.pen.faces(&mut picture, &faces.collect::<Vec<_>>(), note);
         let place = (time.as_secs_f64() * self.rate).round() as u64;
         let spare = match self.pending.take() {
             Some(before) => {

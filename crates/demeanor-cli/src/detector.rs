@@ -66,14 +66,6 @@ impl DetectorArgs {
         };
         Ok(Some(model))
     }
-
-    /// The detector; a cascade searches by these settings.
-    ///
-    /// # Errors
-    /// When its model cannot be used, or an option does not fit it.
-    pub fn detector(&self, settings: HaarSettings) -> anyhow::Result<Detector> {
-        Ok(of(self.model()?.as_ref(), settings)?)
-    }
 }
 
 /// The detector of a model; without one the cascade, which searches by these settings.

@@ -5,6 +5,8 @@ use anyhow::Context;
 use demeanor::{Emotion, Picture, PixelLayout, Reading, Region, Scores};
 use image::{Rgb, RgbImage};
 
+use crate::layout::{self, Rect, Wanted};
+
 /// The ASCII part of a free font; its licence stands beside it.
 const FONT: &[u8] = include_bytes!("../font/demeanor-sans.ttf");
 
@@ -42,6 +44,37 @@ pub fn in_rgb(picture: Picture) -> RgbImage {
     RgbImage::from_raw(width, height, pixels).unwrap_or_else(|| RgbImage::new(width, height))
 }
 
+/// A face to draw.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn<'a> {
+    /// Its box, in pixels of the picture.
+    pub region: Region,
+    /// Its number, where there are several.
+    pub number: Option<u32>,
+    /// What it reads as.
+    pub reading: Reading,
+    /// All scores.
+    pub scores: &'a Scores,
+}
+
+/// A text in a size of letters.
+struct Label {
+    text: String,
+    em: i32,
+    width: i32,
+}
+
+impl Label {
+    fn tall(&self) -> i32 {
+        self.em * 3 / 2
+    }
+}
+
+/// Sizes of letters, from the best to the smallest that can be read.
+fn sizes(em: i32) -> impl Iterator<Item = i32> {
+    [em, em * 3 / 4, em / 2].into_iter().enumerate().filter(|(i, em)| *i == 0 || *em >= 9).map(|(_, em)| em)
+}
+
 /// Draws with one font onto pictures of any size.
 pub struct Pen {
     font: FontRef<'static>,
@@ -56,67 +89,98 @@ impl Pen {
         Ok(Pen { font: FontRef::try_from_slice(FONT).context("the built-in font")? })
     }
 
-    /// Draws a face's box, what it reads as above it, and a bar for each emotion beside it.
-    pub fn face(&self, image: &mut RgbImage, region: &Region, reading: Reading, scores: &Scores) {
+    /// Draws the faces of a picture: a box each, what it reads as beside it, and a bar for each emotion where there is room; and
+    /// a note in a corner.
+    pub fn faces(&self, image: &mut RgbImage, faces: &[Drawn<'_>], note: Option<(&str, Reading)>) {
         let (width, height) = (image.width() as i32, image.height() as i32);
         let em = (width.min(height) / 32).max(13);
         let line = (em / 8).max(1);
-        let tint = colour(reading);
         // no picture is as large as this, and sums stay in range
         let whole = |v: f32| v.round().clamp(-1e8, 1e8) as i32;
-        let (x, y, w, h) = (whole(region.x), whole(region.y), whole(region.width), whole(region.height));
-        for (x, y, w, h) in [(x, y, w, line), (x, y + h - line, w, line), (x, y, line, h), (x + w - line, y, line, h)] {
-            fill(image, x, y, w, h, tint, 255);
+        let boxes = faces.iter().map(|face| {
+            let r = face.region;
+            Rect::new(whole(r.x), whole(r.y), whole(r.width), whole(r.height))
+        });
+        let boxes: Vec<_> = boxes.collect();
+        let labels: Vec<Vec<Label>> = faces.iter().map(|face| self.labels(face, em)).collect();
+        let wanted = boxes.iter().zip(faces).zip(&labels).map(|((&face, drawn), labels)| Wanted {
+            face,
+            labels: labels.iter().map(|l| (l.width, l.tall())).collect(),
+            panels: sizes(em * 4 / 5).map(|em| self.panel_size(drawn.scores, em)).collect(),
+        });
+        let wanted: Vec<_> = wanted.collect();
+        let note_size = note.map(|(text, _)| (self.width(text, em) + em, em * 3 / 2));
+        let (note_place, placed) = layout::place((width, height), note_size, &wanted);
+
+        for (face, drawn) in boxes.iter().zip(faces) {
+            let Rect { x, y, width: w, height: h } = *face;
+            let tint = colour(drawn.reading);
+            for (x, y, w, h) in
+                [(x, y, w, line), (x, y + h - line, w, line), (x, y, line, h), (x + w - line, y, line, h)]
+            {
+                fill(image, x, y, w, h, tint, 255);
+            }
         }
-
-        let label = format!("{reading} {:.0}%", 100.0 * scores.top().1);
-        let tall = em * 3 / 2;
-        let wide = self.width(&label, em) + em;
-        let left = x.min(width - wide).max(0);
-        let top = if y >= tall { y - tall } else { (y + h).min(height - tall).max(0) };
-        fill(image, left, top, wide, tall, tint, 255);
-        self.text(image, &label, left + em / 2, top + (tall - em) / 2, em, DARK);
-
-        let rows: Vec<_> = scores.iter().collect();
-        let (em, step) = (em * 4 / 5, em);
-        let names = rows.iter().map(|(e, _)| self.width(e.name(), em)).max().unwrap_or(0);
-        let bar = 4 * em;
-        let (wide, tall) = (names + bar + em * 3 / 2, rows.len() as i32 * step + em / 2);
-        let left = if x + w + wide + line <= width {
-            x + w + line
-        } else if x >= wide + line {
-            x - wide - line
-        } else {
-            (width - wide).max(0)
-        };
-        let top = y.min(height - tall).max(0);
-        fill(image, left, top, wide, tall, DARK, 170);
-        for (row, (emotion, score)) in rows.into_iter().enumerate() {
-            let top = top + em / 4 + row as i32 * step;
-            self.text(image, emotion.name(), left + em / 2, top, em, WHITE);
-            let bar = (score * bar as f32).round() as i32;
-            fill(
-                image,
-                left + em + names,
-                top + step / 5,
-                bar.max(1),
-                step * 3 / 5,
-                colour(Reading::Emotion(emotion)),
-                255,
-            );
+        for (i, (label, panel)) in placed.into_iter().enumerate() {
+            let tint = colour(faces[i].reading);
+            if let Some((number, rect)) = label {
+                self.label(image, &labels[i][number], rect, tint);
+            }
+            if let Some((number, rect)) = panel {
+                let em = sizes(em * 4 / 5).nth(number).unwrap_or(em);
+                self.panel(image, faces[i].scores, em, rect);
+                // whose it is
+                for (x, width) in [(rect.x, line), (rect.x + rect.width - line, line)] {
+                    fill(image, x, rect.y, width, rect.height, tint, 255);
+                }
+            }
+        }
+        if let Some(((text, reading), rect)) = note.zip(note_place) {
+            let label = Label { text: text.to_owned(), em, width: rect.width };
+            self.label(image, &label, rect, colour(reading));
         }
     }
 
-    /// Writes a short note in the colour of a reading, with its top left corner at x, y: as far as there is room, inside
-    /// the picture.
-    pub fn note(&self, image: &mut RgbImage, text: &str, reading: Reading, x: f32, y: f32) {
-        let (width, height) = (image.width() as i32, image.height() as i32);
-        let em = (width.min(height) / 32).max(13);
-        let (wide, tall) = (self.width(text, em) + em, em * 3 / 2);
-        let left = (x.clamp(-1e8, 1e8) as i32).min(width - wide).max(0);
-        let top = (y.clamp(-1e8, 1e8) as i32).min(height - tall).max(0);
-        fill(image, left, top, wide, tall, colour(reading), 255);
-        self.text(image, text, left + em / 2, top + (tall - em) / 2, em, DARK);
+    /// The labels of a face, from the longest to the shortest.
+    fn labels(&self, face: &Drawn<'_>, em: i32) -> Vec<Label> {
+        let score = format!("{:.0}%", 100.0 * face.scores.top().1);
+        let number = face.number.map_or(String::new(), |number| format!("{number} "));
+        let reading = face.reading;
+        let mut texts = vec![format!("{number}{reading} {score}"), format!("{number}{reading}")];
+        texts.extend(face.number.map(|number| number.to_string()));
+        let all = sizes(em).flat_map(|em| texts[..2].iter().map(move |text| (text, em)));
+        let last = texts.iter().skip(2).flat_map(|text| sizes(em).map(move |em| (text, em)));
+        let label = |(text, em): (&String, i32)| Label { width: self.width(text, em) + em, text: text.clone(), em };
+        all.chain(last).map(label).collect()
+    }
+
+    fn label(&self, image: &mut RgbImage, label: &Label, at: Rect, tint: Rgb<u8>) {
+        fill(image, at.x, at.y, at.width, at.height, tint, 255);
+        let em = label.em;
+        self.text(image, &label.text, at.x + em / 2, at.y + (label.tall() - em) / 2, em, DARK);
+    }
+
+    /// How wide and tall the bars of all emotions are.
+    fn panel_size(&self, scores: &Scores, em: i32) -> (i32, i32) {
+        let step = em * 5 / 4;
+        (self.names(scores, em) + 4 * step + em * 15 / 8, scores.iter().count() as i32 * step + step / 2)
+    }
+
+    /// How wide the longest name is.
+    fn names(&self, scores: &Scores, em: i32) -> i32 {
+        scores.iter().map(|(e, _)| self.width(e.name(), em)).max().unwrap_or(0)
+    }
+
+    fn panel(&self, image: &mut RgbImage, scores: &Scores, em: i32, at: Rect) {
+        let (step, names) = (em * 5 / 4, self.names(scores, em));
+        fill(image, at.x, at.y, at.width, at.height, DARK, 170);
+        for (row, (emotion, score)) in scores.iter().enumerate() {
+            let top = at.y + step / 4 + row as i32 * step;
+            self.text(image, emotion.name(), at.x + em / 2, top, em, WHITE);
+            let bar = (score * (4 * step) as f32).round() as i32;
+            let tint = colour(Reading::Emotion(emotion));
+            fill(image, at.x + em + names, top + step / 5, bar.max(1), step * 3 / 5, tint, 255);
+        }
     }
 
     /// How wide a text is, in pixels.
@@ -179,8 +243,9 @@ mod tests {
                 Region { x: 1e9, y: 1e9, width: 3e9, height: 3e9 },
             ] {
                 let mut image = RgbImage::new(width, height);
-                pen.face(&mut image, &region, scores.reading(0.9), &scores);
-                pen.face(&mut image, &region, scores.reading(0.0), &scores);
+                let face = |score| Drawn { region, number: Some(7), reading: scores.reading(score), scores: &scores };
+                pen.faces(&mut image, &[face(0.9)], None);
+                pen.faces(&mut image, &[face(0.9), face(0.0)], Some(("voice: sad", scores.reading(0.0))));
             }
         }
     }
@@ -190,7 +255,8 @@ mod tests {
         let scores = Scores::from_weights(&[(Emotion::Happy, 3.0), (Emotion::Sad, 1.0)]).unwrap();
         let mut image = RgbImage::new(400, 300);
         let region = Region { x: 60.0, y: 80.0, width: 100.0, height: 120.0 };
-        Pen::new().unwrap().face(&mut image, &region, scores.reading(0.5), &scores);
+        let face = Drawn { region, number: None, reading: scores.reading(0.5), scores: &scores };
+        Pen::new().unwrap().faces(&mut image, &[face], None);
         for (x, y) in [(60, 80), (159, 80), (60, 199), (159, 199), (110, 80)] {
             assert_eq!(*image.get_pixel(x, y), colour(Reading::Emotion(Emotion::Happy)), "{x}, {y}");
         }

@@ -148,6 +148,47 @@ impl Sink {
     }
 }
 
+/// What a command prints. Where nothing else is written an error ends the command; beside files they are completed.
+pub struct Results {
+    output: Option<Output>,
+    alone: bool,
+    failed: bool,
+}
+
+impl Results {
+    /// Stdout, `alone` or beside files.
+    ///
+    /// # Errors
+    /// As [`Output::create`].
+    pub fn create(alone: bool) -> Result<Results> {
+        Ok(Results { output: Some(Output::create(Path::new("-"), false)?), alone, failed: false })
+    }
+
+    /// Prints, at once.
+    ///
+    /// # Errors
+    /// When stdout takes nothing more, and that was all.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let written = output.write(|w| w.write_all(bytes)).and_then(|()| output.flush());
+        let Err(error) = written else { return Ok(()) };
+        self.output = None;
+        if self.alone {
+            return Err(error);
+        }
+        if !terminal::is_closed_pipe(&error) {
+            terminal::problem(terminal::whole(&error));
+            self.failed = true;
+        }
+        Ok(())
+    }
+
+    /// Whether something could not be printed.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+}
+
 /// A new file beside the one that it will be, with the same ending, which some programs go by.
 ///
 /// # Errors

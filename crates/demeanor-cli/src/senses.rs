@@ -35,10 +35,10 @@ pub struct SenseArgs {
     #[command(flatten)]
     pub detector: DetectorArgs,
     /// Time constant of the smoothing in milliseconds: a lasting change of a face is followed to 63 % after it, of a voice after twice that; 0 for none
-    #[arg(long, value_name = "MS", default_value_t = 400, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = 400, value_parser = up_to_a_minute)]
     pub smooth: u64,
     /// While a voice speaks, it is read this often, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = pause)]
     pub read_every: u64,
     /// The person is at rest in the first seconds, or FROM-TO: later scores are corrected for how the resting face and voice
     /// read
@@ -159,6 +159,23 @@ fn share(text: &str) -> Result<f32, String> {
     }
 }
 
+fn up_to_a_minute(text: &str) -> Result<u64, String> {
+    milliseconds(text, 0)
+}
+
+fn pause(text: &str) -> Result<u64, String> {
+    milliseconds(text, 50)
+}
+
+/// Milliseconds, up to a minute of them.
+fn milliseconds(text: &str, least: u64) -> Result<u64, String> {
+    const MOST: u64 = 60_000;
+    match text.trim().parse::<f64>() {
+        Ok(ms) if (least as f64..=MOST as f64).contains(&ms) => Ok(ms.round() as u64),
+        _ => Err(format!("expected {least} to {MOST} milliseconds")),
+    }
+}
+
 /// `5`: the first five seconds; `10-15`: from the tenth to the fifteenth.
 fn stretch(text: &str) -> Result<(Duration, Duration), String> {
     let seconds = |t: &str| {
@@ -181,6 +198,16 @@ fn stretch(text: &str) -> Result<(Duration, Duration), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn milliseconds_are_read_or_the_range_is_said() {
+        assert_eq!((up_to_a_minute("0"), up_to_a_minute("4e2"), pause("50")), (Ok(0), Ok(400), Ok(50)));
+        for (text, read) in
+            [("1e9", up_to_a_minute as fn(&str) -> _), ("-1", up_to_a_minute), ("x", pause), ("49", pause)]
+        {
+            assert!(read(text).is_err_and(|e| e.contains("to 60000 milliseconds")), "{text}");
+        }
+    }
 
     #[test]
     fn stretches_are_read() {

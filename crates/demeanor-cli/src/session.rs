@@ -22,13 +22,18 @@ use crate::latency::{Latency, ms};
 use crate::output::Output;
 use crate::record::Record;
 use crate::terminal;
-use crate::timeline::clock;
+use crate::timeline::account::Account;
+use crate::timeline::{LASTING, clock};
 
 /// What a dashboard remembers of the fused estimates.
 pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// How much sound may wait; what is older is dropped. A worker that keeps up never gets near it.
 const MOST_SOUND: Duration = Duration::from_secs(5);
+
+/// In the account of a session a frame stands for this long at most: nobody knows what was while it was paused, or while the
+/// camera was gone.
+const LONGEST_FRAME: Duration = Duration::from_secs(1);
 
 struct Waiting {
     width: usize,
@@ -185,6 +190,8 @@ pub struct Report {
     pub reading: Latency,
     /// A piece of sound.
     pub hearing: Latency,
+    /// What was seen and heard in all, in words; empty until the end.
+    pub account: String,
 }
 
 impl Report {
@@ -286,6 +293,8 @@ impl Session {
             minute: VecDeque::new(),
             resting_until: None,
             last: Duration::ZERO,
+            account: Account::new(LASTING, min_score, Some(LONGEST_FRAME)),
+            heard: false,
         };
         let worker = std::thread::spawn(move || worker.work());
         Session { inbox, view, asked, worker: Some(worker), min_score, length }
@@ -375,6 +384,10 @@ struct Worker {
     minute: VecDeque<(Duration, Scores)>,
     resting_until: Option<Duration>,
     last: Duration,
+    /// What was seen and heard in all.
+    account: Account,
+    /// Whether any sound came.
+    heard: bool,
 }
 
 impl Worker {
@@ -412,7 +425,11 @@ impl Worker {
             }
         }
         self.pipeline.end_of_sound()?;
-        self.report.found |= self.pipeline.utterances().next().is_some();
+        self.take_utterances();
+        self.account.finish();
+        let mut text = Vec::new();
+        self.account.write(&mut text, "session")?;
+        self.report.account = String::from_utf8_lossy(&text).into_owned();
         self.show(None)?;
         if let Some(output) = self.json.take()
             && let Err(error) = output.finish()
@@ -436,8 +453,16 @@ impl Worker {
         let start = Instant::now();
         self.pipeline.hear(&Audio::new(&heard.samples, heard.channels, Hz(heard.rate))?, heard.time)?;
         self.report.hearing.add(start.elapsed());
-        self.report.found |= self.pipeline.utterances().next().is_some();
+        self.heard = true;
+        self.take_utterances();
         Ok(())
+    }
+
+    fn take_utterances(&mut self) {
+        for utterance in self.pipeline.utterances() {
+            self.report.found = true;
+            self.account.utterance(utterance.start, utterance.end, &utterance.scores);
+        }
     }
 
     fn see(&mut self, picture: &Waiting) -> Result<()> {
@@ -472,6 +497,10 @@ impl Worker {
         // of the newest that was seen or heard, so that the times of lines never go back
         let time = estimate.time;
         let line = EstimateRecord::new(&estimate, time, picture.map(|_| self.report.read), 1.0, self.min_score);
+        if picture.is_some() {
+            self.account.see(&line, self.heard);
+        }
+        self.account.reaches(time);
         let mut text = String::new();
         {
             let teller = lock(&self.asked.teller);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use crate::terminal::{self, Outcome};
+use crate::terminal;
 
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,38 +68,19 @@ pub fn search(arguments: &[PathBuf], extensions: &[&str], things: &str) -> Searc
 }
 
 /// What a search gave.
+#[derive(Debug, Default)]
 pub struct Search {
     /// The files, in a fixed order.
     pub sources: Vec<Source>,
     /// Whether something that was named could not be found or read.
-    failed: bool,
+    pub failed: bool,
 }
 
 impl Search {
-    /// Reads each source. `work` says whether something was read in it; what it could not read is reported and does not
-    /// stop the others, while its outer error ends the command.
-    ///
-    /// # Errors
-    /// The outer ones of `work`.
-    pub fn each(
-        self,
-        mut work: impl FnMut(&Source) -> anyhow::Result<anyhow::Result<bool>>,
-    ) -> anyhow::Result<Outcome> {
-        let (mut read, mut failed) = (false, self.failed);
-        for source in &self.sources {
-            match work(source)? {
-                Ok(any) => read |= any,
-                Err(error) => {
-                    terminal::problem(format_args!("{}: {}", source.shown(), terminal::whole(&error)));
-                    failed = true;
-                }
-            }
-        }
-        Ok(match (failed, read) {
-            (true, _) => Outcome::Failed,
-            (false, true) => Outcome::Read,
-            (false, false) => Outcome::Nothing,
-        })
+    /// Adds what another search gave.
+    pub fn add(&mut self, other: Search) {
+        self.sources.extend(other.sources);
+        self.failed |= other.failed;
     }
 }
 

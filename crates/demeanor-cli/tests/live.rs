@@ -38,6 +38,10 @@ fn the_demo_plays_without_ffmpeg() {
     let (status, out, err) = told(demeanor("demo").arg("--stats").env("DEMEANOR_FFMPEG", "/no/such/ffmpeg"));
     assert_eq!(status, Some(0), "{out}{err}");
     assert!(out.lines().count() >= 8 && out.contains("face 1 reads as") && out.contains("voice reads as"), "{out}");
+    // the session in a few lines, at the end
+    let account: Vec<_> = out.lines().skip_while(|l| !l.starts_with("session: ")).collect();
+    assert!(account.len() >= 3 && account[1].starts_with("face 1 ") && account[1].contains(" change"), "{out}");
+    assert!(account.iter().any(|l| l.starts_with("voice ") && l.contains(" s of speech in ")), "{out}");
     assert!(err.starts_with("demeanor demo:") && err.contains("from frame to estimate: median"), "{err}");
 }
 
@@ -52,7 +56,7 @@ fn a_file_is_played_at_its_own_pace_and_estimates_alone_are_recorded() {
     assert!(began.elapsed().as_secs_f64() > 1.5, "played too fast");
     assert_eq!(status, Some(0), "{out}{err}");
     assert!(err.starts_with("demeanor estimates") && err.contains("Nothing leaves this machine"), "{err}");
-    assert!(err.contains("frames came") && err.contains("p95"), "{err}");
+    assert!(err.contains("frames came") && err.contains("p95") && err.contains("\nsession: 0:"), "{err}");
     assert!(!out.is_empty());
     for line in out.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");

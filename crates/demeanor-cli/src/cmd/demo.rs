@@ -72,7 +72,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let report = if shows { dashboard::run(session, NOTICE, rest)? } else { session.run_plain()? };
     // it ends when the session has
     let _ = player.join();
-    live::end(report, args.stats || shows, shows)
+    live::end(report, args.stats || shows, shows, args.json)
 }
 
 /// Pictures and sound of the clip.

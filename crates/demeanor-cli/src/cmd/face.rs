@@ -1,21 +1,28 @@
 //! `demeanor face`: pictures in, what their faces read as out.
 
-use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use demeanor::estimate::{FaceRecord, MIN_SCORE, PictureRecord};
-use demeanor::face::detect::{HaarSettings, MAX_FACES};
-use demeanor::{Face, FaceReader, Picture, Reading, Region};
+use demeanor::face::detect::{BlazeFaceModel, HaarSettings, MAX_FACES};
+use demeanor::face::net::FaceModel;
+use demeanor::table::{LANDMARKS, places};
+use demeanor::{Emotion, Face, FaceReader, Picture, Reading, Region};
 use demeanor_media::picture::{self, EXTENSIONS, Opened};
 use serde::Serialize;
 
 use crate::claim::{Claims, OverwriteArgs};
-use crate::detector::DetectorArgs;
-use crate::draw::{Pen, in_rgb};
+use crate::detector::{self, DetectorArgs};
+use crate::draw::{Drawn, Pen, in_rgb};
+use crate::exports::stems;
+use crate::interrupt;
+use crate::output::Results;
+use crate::progress::{Progress, share_and_left};
 use crate::sources::{self, FileName, Source};
-use crate::terminal::{self, Outcome};
+use crate::spread::{self, Said, Tell, ThreadArgs, spread};
+use crate::table::{self, Cell, Kind, Row, Table, TableFiles};
+use crate::terminal::{self, Interrupted, Outcome};
 use crate::write::write_whole;
 
 /// Reads the faces in pictures
@@ -37,6 +44,14 @@ pub struct Args {
     /// One JSON object per picture
     #[arg(long)]
     json: bool,
+    /// Write a row for each face as CSV, and one for a picture without: file, picture_width, picture_height, face_id, confidence,
+    /// success, the scores, emotion, box, quality, landmarks, problem; without FILE to stdout, in place of the lines
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    csv: Option<PathBuf>,
+    /// Write the same table as Parquet
+    #[cfg(feature = "parquet")]
+    #[arg(long, value_name = "FILE")]
+    parquet: Option<PathBuf>,
     /// Write the pictures with box, label and bars into this folder, as PNG
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
@@ -58,8 +73,23 @@ pub struct Args {
     /// A model file, or the name of a built-in model [default: the newest built-in face model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Say nothing but warnings and errors on stderr
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    threads: ThreadArgs,
     #[command(flatten)]
     overwrite: OverwriteArgs,
+}
+
+impl Args {
+    fn table(&self) -> TableFiles {
+        #[cfg(feature = "parquet")]
+        let parquet = self.parquet.clone();
+        #[cfg(not(feature = "parquet"))]
+        let parquet = None;
+        TableFiles { csv: self.csv.clone(), parquet }
+    }
 }
 
 /// A score of the command line: 0 to 1.
@@ -79,59 +109,220 @@ struct PictureLine<'a> {
     picture: &'a PictureRecord,
 }
 
+/// What is told of a picture.
+enum Told {
+    /// Bytes for stdout.
+    Out(Vec<u8>),
+    /// A row of the table.
+    Row(Row),
+}
+
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let mut reader = Reader::new(&args)?;
-    let search = sources::search(&args.paths, EXTENSIONS, "pictures");
+    let found = sources::search(&args.paths, EXTENSIONS, "pictures");
+    let sources = &found.sources;
     let mut claims = Claims::new(args.overwrite);
-    for path in search.sources.iter().map(Source::path).chain(args.model.as_deref()) {
+    for path in sources.iter().map(Source::path).chain(args.model.as_deref()) {
         claims.reads(path);
     }
-    claims.writes(Path::new("-"))?;
-    let mut annotator = match &args.annotate {
-        Some(folder) => Some(Annotator::new(folder, &search.sources, &mut claims)?),
+    let files = args.table();
+    if files.csv.as_deref().is_some_and(|p| p.as_os_str() == "-") && args.json {
+        bail!("only one output can go to stdout; give the table a file: --csv FILE");
+    }
+    let table_on_stdout = files.csv.as_deref().is_some_and(|p| p.as_os_str() == "-");
+    for path in [&files.csv, &files.parquet].into_iter().flatten() {
+        claims.writes(path)?;
+    }
+    if !table_on_stdout {
+        claims.writes(Path::new("-"))?;
+    }
+    let annotator = match &args.annotate {
+        Some(folder) => Some(Annotator::new(folder, sources, &mut claims)?),
         None => None,
     };
-    let mut out = terminal::out();
+    let models = (crate::model::face(args.model.as_deref())?, args.detector.model()?);
+    Reader::new(&args, &models)?;
+    let columns =
+        Columns { labels: Emotion::ALL.into_iter().filter(|e| models.0.header().labels.contains(e)).collect() };
+    let writes = files.csv.is_some() || files.parquet.is_some() || annotator.is_some();
+    if writes {
+        interrupt::listen();
+    }
+    let table = Table::create(columns.columns(), &files, args.overwrite.overwrite)?;
+    let mut teller = Teller {
+        sources,
+        out: Results::create(!writes)?,
+        prints: !table_on_stdout,
+        progress: Progress::new(args.quiet),
+        columns: &columns,
+        table,
+    };
     let coloured = terminal::coloured();
-    search.each(|source| {
-        let name = source.shown();
-        let found =
-            read(source, args.max_memory << 20).and_then(|p| reader.read(&name, &p.picture).map(|faces| (p, faces)));
-        let (Opened { picture, reduced }, faces) = match found {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
+    let read = |reader: &mut Reader, number: usize, told: &spread::Teller<'_, Told>| {
+        read_one(reader, &args, &sources[number], annotator.as_ref().map(|a| (a, number)), &columns, coloured, told)
+    };
+    let threads = args.threads.count(sources.len());
+    let came = spread(sources.len(), threads, || Reader::new(&args, &models), read, &mut teller)?;
+    let Teller { out, table, .. } = teller;
+    let well = table.finish() && !out.has_failed() && !found.failed;
+    if interrupt::asked() && came.ended < sources.len() {
+        let text = format!("interrupted: {} of {} pictures were read", came.ended, sources.len());
+        return Err(Interrupted(text).into());
+    }
+    Ok(came.outcome(!well))
+}
+
+/// Reads a picture; whether there was a face.
+fn read_one(
+    reader: &mut Reader,
+    args: &Args,
+    source: &Source,
+    annotator: Option<(&Annotator, usize)>,
+    columns: &Columns,
+    coloured: bool,
+    teller: &spread::Teller<'_, Told>,
+) -> anyhow::Result<bool> {
+    let name = source.shown();
+    let Opened { picture, reduced } = read(source, args.max_memory << 20)?;
+    let (faces, more) = reader.read(&picture)?;
+    // told in pixels of the file
+    let told = PictureRecord::new(&picture.frame(), &faces, reduced, args.min_score);
+    if more {
+        let text = format!("{name}: more than {MAX_FACES} faces; only the surest {MAX_FACES} are read");
+        teller.say(Said::Warning(text))?;
+    }
+    if reduced > 1 && !args.quiet {
+        teller.say(Said::Note(format!(
+            "{name}: read at a {} of its size, for want of memory (--max-memory)",
+            ["half", "quarter", "eighth"].get(reduced.ilog2() as usize - 1).unwrap_or(&"part")
+        )))?;
+    }
+    let mut text = Vec::new();
+    if args.json {
+        serde_json::to_writer(&mut text, &PictureLine { file: FileName::of(source.path()), picture: &told })?;
+        writeln!(text)?;
+    } else {
+        for (index, face) in told.faces.iter().enumerate() {
+            writeln!(text, "{}", line(&name, index, faces.len(), face, coloured))?;
+        }
+    }
+    teller.say(Said::Told(Told::Out(text)))?;
+    for row in columns.rows(source, &told) {
+        teller.say(Said::Told(Told::Row(row)))?;
+    }
+    if faces.is_empty() {
+        teller.say(Said::Warning(format!(
+            "{name}: no face found; --whole reads a picture that is a face already, --min-face finds smaller ones"
+        )))?;
+    }
+    if let Some((annotator, number)) = annotator {
+        annotator.write(number, picture, &faces, args.min_score)?;
+    }
+    Ok(!faces.is_empty())
+}
+
+/// Prints and writes what is told of the pictures.
+struct Teller<'a> {
+    sources: &'a [Source],
+    out: Results,
+    /// Whether faces are printed; the table may be instead.
+    prints: bool,
+    progress: Progress,
+    columns: &'a Columns,
+    table: Table,
+}
+
+impl Tell<Told> for Teller<'_> {
+    fn tell(&mut self, _: usize, told: Told) -> anyhow::Result<()> {
+        match told {
+            Told::Out(text) if self.prints => self.out.write(&text)?,
+            Told::Out(_) => {}
+            Told::Row(row) => self.table.row(row),
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, source: usize, error: &anyhow::Error) -> anyhow::Result<()> {
+        let (text, source) = (terminal::whole(error), &self.sources[source]);
+        terminal::problem(format_args!("{}: {text}", source.shown()));
+        self.table.row(self.columns.failed(source, &text));
+        Ok(())
+    }
+
+    fn progress(&mut self, read: f64, ended: usize) {
+        let count = self.sources.len();
+        self.progress.tell(|took| {
+            let pace = ended as f64 / took.as_secs_f64().max(1e-9);
+            let left = share_and_left(read / count.max(1) as f64, took);
+            format!("{ended} of {count} pictures read, {pace:.1}/s; {left}")
+        });
+    }
+
+    fn clear(&mut self) {
+        self.progress.clear();
+    }
+}
+
+/// The columns of the table: a row for each face, and one for a picture without.
+struct Columns {
+    labels: Vec<Emotion>,
+}
+
+impl Columns {
+    fn columns(&self) -> table::Columns {
+        let mut columns: table::Columns = Vec::new();
+        let mut add = |name: &str, kind| columns.push((name.to_owned(), kind));
+        add("file", Kind::Text);
+        add("picture_width", Kind::Whole);
+        add("picture_height", Kind::Whole);
+        add("face_id", Kind::Whole);
+        add("confidence", Kind::Real);
+        add("success", Kind::Whole);
+        self.labels.iter().for_each(|emotion| add(emotion.name(), Kind::Real));
+        add("emotion", Kind::Text);
+        ["x", "y", "width", "height", "quality"].into_iter().for_each(|name| add(name, Kind::Real));
+        for name in LANDMARKS {
+            add(&format!("{name}_x"), Kind::Real);
+            add(&format!("{name}_y"), Kind::Real);
+        }
+        add("problem", Kind::Text);
+        columns
+    }
+
+    fn rows(&self, source: &Source, told: &PictureRecord) -> Vec<Row> {
+        let row = |number: u64, face: Option<&FaceRecord>| {
+            let size = [told.width as u64, told.height as u64].map(Cell::from);
+            let mut row: Row = vec![source.path().to_string_lossy().into_owned().into()];
+            row.extend(size);
+            row.extend([number.into(), face.and_then(|f| f.confidence).into(), u64::from(face.is_some()).into()]);
+            row.extend(self.labels.iter().map(|emotion| face.map(|f| f.scores.of(*emotion)).into()));
+            row.push(face.map(|f| f.emotion.to_string()).into());
+            let Region { x, y, width, height } =
+                face.map_or(Region { x: 0.0, y: 0.0, width: 0.0, height: 0.0 }, |f| f.region);
+            row.extend([x, y, width, height].map(|v| face.map(|_| v).into()));
+            row.push(face.map(|f| f.quality).into());
+            match face.and_then(|f| f.landmarks) {
+                Some(landmarks) => row.extend(places(&landmarks).into_iter().flatten().map(Cell::from)),
+                None => row.extend(vec![Cell::Empty; 2 * LANDMARKS.len()]),
+            }
+            row.push(Cell::Empty);
+            row
         };
-        // told in pixels of the file
-        let told = PictureRecord::new(&picture.frame(), &faces, reduced, args.min_score);
-        if reduced > 1 {
-            terminal::note(format_args!(
-                "{name}: read at a {} of its size, for want of memory (--max-memory)",
-                ["half", "quarter", "eighth"].get(reduced.ilog2() as usize - 1).unwrap_or(&"part")
-            ));
+        match &told.faces[..] {
+            [] => vec![row(0, None)],
+            faces => (1..).zip(faces).map(|(number, face)| row(number, Some(face))).collect(),
         }
-        if args.json {
-            serde_json::to_writer(&mut out, &PictureLine { file: FileName::of(source.path()), picture: &told })?;
-            writeln!(out)?;
-        } else {
-            for (index, face) in told.faces.iter().enumerate() {
-                writeln!(out, "{}", line(&name, index, faces.len(), face, coloured))?;
-            }
+    }
+
+    /// The row of a picture that could not be read.
+    fn failed(&self, source: &Source, problem: &str) -> Row {
+        let mut row = vec![Cell::Empty; self.columns().len()];
+        row[0] = source.path().to_string_lossy().into_owned().into();
+        row[5] = 0u64.into();
+        if let Some(last) = row.last_mut() {
+            *last = problem.into();
         }
-        // line by line, so that a reader of a pipe need not wait, and notes stand where they belong
-        out.flush()?;
-        if faces.is_empty() {
-            terminal::warn(format_args!(
-                "{name}: no face found; --whole reads a picture that is a face already, --min-face finds smaller ones"
-            ));
-        }
-        if let Some(annotator) = &mut annotator {
-            // the other pictures are still read
-            if let Err(error) = annotator.write(source, picture, &faces, args.min_score) {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(!faces.is_empty()))
-    })
+        row
+    }
 }
 
 /// The picture of a source; a JPEG that would take too much memory is made smaller.
@@ -149,10 +340,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(args: &Args) -> anyhow::Result<Self> {
-        let mut faces = FaceReader::new(crate::model::face(args.model.as_deref())?)?;
+    fn new(args: &Args, (model, detector): &(FaceModel, Option<BlazeFaceModel>)) -> anyhow::Result<Self> {
+        let mut faces = FaceReader::new(model.clone())?;
         if !args.whole {
-            faces = faces.with_detector(args.detector.detector(HaarSettings::default())?);
+            faces = faces.with_detector(detector::of(detector.as_ref(), HaarSettings::default())?);
         }
         faces = faces.with_any_rotation(args.detector.any_rotation);
         if let Some(pixels) = args.min_face {
@@ -161,14 +352,13 @@ impl Reader {
         Ok(Reader { faces, whole: args.whole })
     }
 
-    /// The faces of a picture, the largest first.
-    fn read(&mut self, name: &str, picture: &Picture) -> anyhow::Result<Vec<Face>> {
+    /// The faces of a picture, the largest first, and whether there are more.
+    fn read(&mut self, picture: &Picture) -> anyhow::Result<(Vec<Face>, bool)> {
         let frame = picture.frame();
-        let found = if self.whole { vec![self.faces.read_whole(&frame)?] } else { self.faces.read(&frame)? };
-        if !self.whole && self.faces.has_more_faces() {
-            terminal::warn(format_args!("{name}: more than {MAX_FACES} faces; only the surest {MAX_FACES} are read"));
+        if self.whole {
+            return Ok((vec![self.faces.read_whole(&frame)?], false));
         }
-        Ok(found)
+        Ok((self.faces.read(&frame)?, self.faces.has_more_faces()))
     }
 }
 
@@ -204,7 +394,7 @@ fn bar(score: f32) -> String {
 struct Annotator {
     pen: Pen,
     /// Where the picture of each source goes.
-    paths: HashMap<PathBuf, PathBuf>,
+    paths: Vec<PathBuf>,
     overwrite: bool,
 }
 
@@ -214,35 +404,21 @@ impl Annotator {
     fn new(folder: &Path, sources: &[Source], claims: &mut Claims) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", terminal::shown(folder)))?;
-        let (mut paths, mut taken) = (HashMap::new(), HashSet::new());
-        for source in sources {
-            let below = match source {
-                Source::Stdin => Path::new("stdin"),
-                Source::File { below, .. } => below,
-            };
-            let folder = folder.join(below.parent().unwrap_or(Path::new("")));
-            let mut number = 1u32;
-            let path = loop {
-                let mut name = below.file_stem().unwrap_or_default().to_owned();
-                if number > 1 {
-                    name.push(format!("-{number}"));
-                }
-                name.push(".png");
-                let path = folder.join(name);
-                if !claims.is_read(&path) && !taken.contains(&path) {
-                    break path;
-                }
-                number += 1;
-            };
-            claims.writes(&path)?;
-            taken.insert(path.clone());
-            paths.insert(source.path().to_owned(), path);
+        let as_png = |stem: &Path| {
+            let mut name = stem.as_os_str().to_owned();
+            name.push(".png");
+            PathBuf::from(name)
+        };
+        let stems = stems(folder, sources, |stem| claims.is_read(&as_png(stem)));
+        let paths: Vec<_> = stems.iter().map(|stem| as_png(stem)).collect();
+        for path in &paths {
+            claims.writes(path)?;
         }
         Ok(Annotator { pen: Pen::new()?, paths, overwrite: claims.overwrite() })
     }
 
-    fn write(&mut self, source: &Source, picture: Picture, faces: &[Face], min_score: f32) -> anyhow::Result<()> {
-        let path = self.paths.get(source.path()).context("no place for the annotated picture")?;
+    fn write(&self, number: usize, picture: Picture, faces: &[Face], min_score: f32) -> anyhow::Result<()> {
+        let path = &self.paths[number];
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {}", terminal::shown(folder)))?;
@@ -257,9 +433,13 @@ impl Annotator {
             }
         }
         let scale = factor as f32;
-        for face in faces {
-            self.pen.face(&mut image, &face.region.scaled(scale), face.scores.reading(min_score), &face.scores);
-        }
+        let drawn = (1..).zip(faces).map(|(number, face)| Drawn {
+            region: face.region.scaled(scale),
+            number: (faces.len() > 1).then_some(number),
+            reading: face.scores.reading(min_score),
+            scores: &face.scores,
+        });
+        self.pen.faces(&mut image, &drawn.collect::<Vec<_>>(), None);
         let mut png = Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png)?;
         write_whole(path, self.overwrite, |file| file.write_all(png.get_ref()))

@@ -26,7 +26,8 @@ pub const NOTICE: &str = "demeanor estimates what faces and voices show. Nothing
 ///
 /// Needs the ffmpeg program. On a terminal a dashboard is shown, else a line a second; --json streams a line for each
 /// frame, as `video` does. Frames that come while one is being read are dropped, never queued. Keys: q quits, p pauses,
-/// b takes the next seconds as the person's resting face and voice, l shows latencies. Nothing is stored or sent. In the EU,
+/// b takes the next seconds as the person's resting face and voice, l shows latencies. At the end a summary is printed, with --json to
+/// stderr: for each face, the voice, and both together, the share of time per emotion and the number of changes. Nothing is stored or sent. In the EU,
 /// inferring emotions at work or in education is prohibited, and people must be told wherever it is done.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -135,7 +136,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     if let Some(watchers) = watchers {
         watchers.end()?;
     }
-    end(report, args.stats, shows)
+    end(report, args.stats, shows, args.json)
 }
 
 /// Claims the models and the record of a session.
@@ -150,8 +151,19 @@ pub fn record_claims(claims: &mut Claims, senses: &SenseArgs, record: Option<&Pa
     record.map_or(Ok(()), |record| claims.writes(record))
 }
 
-/// The report and the exit status; after a `dashboard` also what went wrong.
-pub fn end(report: Report, stats: bool, dashboard: bool) -> Result<Outcome> {
+/// The account of the session, the report and the exit status; after a `dashboard` also what went wrong.
+///
+/// # Errors
+/// When stdout takes nothing.
+pub fn end(report: Report, stats: bool, dashboard: bool, json: bool) -> Result<Outcome> {
+    if json {
+        // stdout is for lines of JSON alone
+        terminal::note(report.account.trim_end());
+    } else {
+        let mut out = terminal::out();
+        out.write_all(report.account.as_bytes())?;
+        out.flush()?;
+    }
     if stats {
         for line in report.lines() {
             terminal::note(line);

@@ -1,20 +1,29 @@
 //! `demeanor speech`: recordings in, what each utterance reads as out.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use demeanor::estimate::{MIN_SCORE, RecordingRecord, SegmentRecord, thousandths};
 use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
 use demeanor::speech::read::SpeechReader;
-use demeanor::{Audio, Hz, Reading};
+use demeanor::{Audio, Emotion, Hz, Reading};
 use demeanor_media::sound::{EXTENSIONS, Encoding, Raw, Recording};
 use serde::Serialize;
 
-use crate::claim::Claims;
+use crate::claim::{Claims, OverwriteArgs};
+use crate::exports::{self, ExportArgs, Exports, Files, SUMMARY, is_stdout};
+use crate::film::AlreadySaid;
+use crate::interrupt;
+use crate::output::Results;
+use crate::progress::{Progress, share_and_left};
 use crate::sources::{self, FileName, Source};
-use crate::terminal::{self, Outcome};
+use crate::spread::{self, Said, Tell, ThreadArgs, spread};
+use crate::summary::Summary;
+use crate::table::{self, Cell, Kind, Row, Table, TableFiles};
+use crate::terminal::{self, Interrupted, Outcome};
+use crate::timeline::account::Account;
 
 /// Reads the voices in recordings
 ///
@@ -26,6 +35,10 @@ use crate::terminal::{self, Outcome};
 /// "score", is under --min-score. Silence, noise, typing and music get no estimate. With --window the estimate slides over
 /// each utterance: a line per window, or with --json an object {"file", "window": {"start_s", "end_s", "emotion", "score",
 /// "scores"}} per window, before that of the recording.
+///
+/// Timelines for ELAN, Praat, players and as a picture are written for one recording by their options; for any number with
+/// --out DIR, where summary.csv has a row for each recording: seconds of speech, utterances, changes, the share of time of each
+/// reading, the mean of each score, and what was wrong with it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Sound files (wav, flac, mp3, ogg, m4a, aac, aiff, caf; with ffmpeg any other), folders of them, patterns, or - for stdin
@@ -34,6 +47,16 @@ pub struct Args {
     /// One JSON object per recording, and per window
     #[arg(long)]
     json: bool,
+    /// Write a row for each utterance, or each window, as CSV: file, start_s, end_s, emotion, score, the scores, problem; without
+    /// FILE to stdout, in place of the lines; with --out a table for each recording
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    csv: Option<PathBuf>,
+    #[command(flatten)]
+    exports: ExportArgs,
+    /// Write the same table as Parquet; with --out and without FILE the table of all recordings
+    #[cfg(feature = "parquet")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    parquet: Option<PathBuf>,
     /// Slide the estimate over each utterance, in windows of so many seconds
     #[arg(long, value_name = "S", value_parser = window)]
     window: Option<f64>,
@@ -58,6 +81,13 @@ pub struct Args {
     /// A model file, or the name of a built-in model [default: the newest built-in speech model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Say nothing but warnings and errors on stderr
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    threads: ThreadArgs,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
 }
 
 fn score(text: &str) -> Result<f32, String> {
@@ -99,23 +129,220 @@ struct WindowLine<'a> {
     window: &'a SegmentRecord,
 }
 
+/// What is told of a recording.
+enum Told {
+    /// Bytes for stdout.
+    Out(Vec<u8>),
+    /// A row of the table of utterances.
+    Row(Row),
+    /// What it was in the end, and what was wrong with it.
+    Account(Box<Account>, Option<String>),
+}
+
+/// The files of a call.
+struct Outputs {
+    /// Those of each recording.
+    files: Vec<Files>,
+    /// The table of the utterances of all.
+    table: TableFiles,
+    /// The table of all recordings.
+    summary: TableFiles,
+    /// Whether utterances are printed; something else may be on stdout instead.
+    prints: bool,
+    /// Whether anything but stdout is written.
+    writes: bool,
+}
+
+impl Outputs {
+    fn claim(args: &Args, sources: &[Source]) -> anyhow::Result<Outputs> {
+        let mut claims = Claims::new(args.overwrite);
+        for path in sources.iter().map(Source::path).chain(args.model.as_deref()) {
+            claims.reads(path);
+        }
+        let ExportArgs { eaf, textgrid, vtt, plot, out } = args.exports.clone();
+        let mut wanted = Files { eaf, textgrid, vtt, plot, ..Files::default() };
+        let (mut table, mut summary) = (TableFiles::default(), TableFiles::default());
+        #[cfg(feature = "parquet")]
+        let parquet = args.parquet.clone();
+        #[cfg(not(feature = "parquet"))]
+        let parquet: Option<PathBuf> = None;
+        match &out {
+            Some(folder) => {
+                wanted.csv = args.csv.clone();
+                let inside = |ending: &str| Some(folder.join(format!("{SUMMARY}.{ending}")));
+                summary.csv = inside("csv");
+                summary.parquet = parquet.and_then(|p| if is_stdout(&p) { inside("parquet") } else { Some(p) });
+            }
+            None => {
+                table.csv = args.csv.clone();
+                table.parquet = parquet;
+                if table.parquet.as_deref().is_some_and(is_stdout) {
+                    bail!("--parquet needs a file, or a folder with --out DIR");
+                }
+            }
+        }
+        let named = wanted.paths().chain(table.csv.as_deref()).filter(|path| is_stdout(path)).count();
+        let to_stdout = if out.is_some() { 0 } else { named } + usize::from(args.json);
+        if to_stdout > 1 {
+            bail!("only one output can go to stdout; give the others a file: --csv FILE");
+        }
+        let files = exports::files(&wanted, &args.exports, sources, &mut claims)?;
+        for path in [&table.csv, &table.parquet, &summary.csv, &summary.parquet].into_iter().flatten() {
+            claims.writes(path)?;
+        }
+        let prints = args.json || to_stdout == 0;
+        if prints {
+            claims.writes(Path::new("-"))?;
+        }
+        let tables = [&table.csv, &table.parquet].into_iter().flatten().any(|path| !is_stdout(path));
+        let writes = out.is_some() || tables || files.iter().flat_map(Files::paths).any(|path| !is_stdout(path));
+        Ok(Outputs { files, table, summary, prints, writes })
+    }
+}
+
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let mut reader = Reader::new(&args)?;
+    let found = sources::search(&args.paths, EXTENSIONS, "sound files");
+    let sources = &found.sources;
+    let outputs = Outputs::claim(&args, sources)?;
+    let model = crate::model::speech(args.model.as_deref())?;
+    let labels = model.header().labels.clone();
+    let overwrite = args.overwrite.overwrite;
+    let columns = Columns::new(&labels);
+    let summary = Summary::new(&[], &labels);
     let raw = args.rate.zip(args.format).map(|(rate, encoding)| Raw {
         rate: Hz(rate),
         channels: usize::from(args.channels),
         encoding,
     });
-    let search = sources::search(&args.paths, EXTENSIONS, "sound files");
-    let mut claims = Claims::default();
-    for path in search.sources.iter().map(Source::path).chain(args.model.as_deref()) {
-        claims.reads(path);
+    if outputs.writes {
+        interrupt::listen();
     }
-    claims.writes(Path::new("-"))?;
-    search.each(|source| match reader.read_recording(&args, source, raw) {
-        Err(error) if terminal::is_closed_pipe(&error) => Err(error),
-        found => Ok(found),
-    })
+    let mut teller = Teller {
+        sources,
+        out: Results::create(!outputs.writes)?,
+        prints: outputs.prints,
+        progress: Progress::new(args.quiet),
+        table: Table::create(columns.columns(), &outputs.table, overwrite)?,
+        all: Table::create(summary.columns(), &outputs.summary, overwrite)?,
+        columns: &columns,
+        summary,
+    };
+    let make = || Ok(Reader { speech: SpeechReader::new(model.clone())?, min_score: args.min_score });
+    let threads = args.threads.count(sources.len());
+    let came = spread(
+        sources.len(),
+        threads,
+        make,
+        |reader, number, told| {
+            let recording = OneRecording { args: &args, source: &sources[number], columns: &columns, teller: told };
+            recording.read(reader, raw, &outputs.files[number])
+        },
+        &mut teller,
+    )?;
+    let Teller { out, table, all, .. } = teller;
+    let (table, all) = (table.finish(), all.finish());
+    let well = table && all && !out.has_failed() && !found.failed;
+    if interrupt::asked() && came.ended < sources.len() {
+        let text = format!("interrupted: {} of {} recordings were read", came.ended, sources.len());
+        return Err(Interrupted(text).into());
+    }
+    Ok(came.outcome(!well))
+}
+
+/// Prints and writes what is told of the recordings.
+struct Teller<'a> {
+    sources: &'a [Source],
+    out: Results,
+    prints: bool,
+    progress: Progress,
+    table: Table,
+    all: Table,
+    columns: &'a Columns,
+    summary: Summary,
+}
+
+impl Tell<Told> for Teller<'_> {
+    fn tell(&mut self, source: usize, told: Told) -> anyhow::Result<()> {
+        match told {
+            Told::Out(text) if self.prints => self.out.write(&text)?,
+            Told::Out(_) => {}
+            Told::Row(row) => self.table.row(row),
+            Told::Account(account, problem) => {
+                let file = self.sources[source].path().to_string_lossy();
+                for row in self.summary.rows(&file, &account, problem.as_deref()) {
+                    self.all.row(row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, source: usize, error: &anyhow::Error) -> anyhow::Result<()> {
+        if error.is::<AlreadySaid>() {
+            return Ok(());
+        }
+        let (text, source) = (terminal::whole(error), &self.sources[source]);
+        terminal::problem(format_args!("{}: {text}", source.shown()));
+        let file = source.path().to_string_lossy();
+        self.table.row(self.columns.without(&file, Some(&text)));
+        self.all.row(self.summary.failed(&file, &text));
+        Ok(())
+    }
+
+    fn progress(&mut self, read: f64, ended: usize) {
+        let count = self.sources.len();
+        self.progress.tell(|took| {
+            let left = share_and_left(read / count.max(1) as f64, took);
+            if count == 1 { left } else { format!("{ended} of {count} recordings read; {left}") }
+        });
+    }
+
+    fn clear(&mut self) {
+        self.progress.clear();
+    }
+}
+
+/// The columns of the table: a row for each utterance or window, and one for a recording without.
+struct Columns {
+    labels: Vec<Emotion>,
+}
+
+impl Columns {
+    fn new(labels: &[Emotion]) -> Columns {
+        Columns { labels: Emotion::ALL.into_iter().filter(|e| labels.contains(e)).collect() }
+    }
+
+    fn columns(&self) -> table::Columns {
+        let mut columns = vec![("file".to_owned(), Kind::Text)];
+        let mut add = |name: &str, kind| columns.push((name.to_owned(), kind));
+        for (name, kind) in
+            [("start_s", Kind::Real), ("end_s", Kind::Real), ("emotion", Kind::Text), ("score", Kind::Real)]
+        {
+            add(name, kind);
+        }
+        self.labels.iter().for_each(|emotion| add(emotion.name(), Kind::Real));
+        add("problem", Kind::Text);
+        columns
+    }
+
+    fn row(&self, file: &str, segment: &SegmentRecord) -> Row {
+        let SegmentRecord { start_s, end_s, emotion, score, scores } = segment;
+        let mut row: Row =
+            vec![file.into(), (*start_s).into(), (*end_s).into(), emotion.to_string().into(), (*score).into()];
+        row.extend(self.labels.iter().map(|emotion| Cell::from(scores.of(*emotion))));
+        row.push(Cell::Empty);
+        row
+    }
+
+    /// The row of a recording without a voice, or that could not be read.
+    fn without(&self, file: &str, problem: Option<&str>) -> Row {
+        let mut row = vec![Cell::Empty; self.columns().len()];
+        row[0] = file.into();
+        if let Some(last) = row.last_mut() {
+            *last = problem.into();
+        }
+        row
+    }
 }
 
 /// What reads each utterance, and from which score on it is believed.
@@ -125,13 +352,36 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(args: &Args) -> anyhow::Result<Self> {
-        let model = crate::model::speech(args.model.as_deref())?;
-        Ok(Reader { speech: SpeechReader::new(model)?, min_score: args.min_score })
+    /// What a stretch of speech reads as; nothing where it is silent after all.
+    fn read(&mut self, utterance: &Utterance<'_>) -> anyhow::Result<Option<SegmentRecord>> {
+        Ok(self.speech.segment(utterance, self.min_score)?)
     }
+}
 
-    /// Reads one recording and writes what it reads as; whether there was a voice.
-    fn read_recording(&mut self, args: &Args, source: &Source, raw: Option<Raw>) -> anyhow::Result<bool> {
+/// Why the reading of a recording ends early: Ctrl-C.
+#[derive(Debug, Clone, Copy)]
+struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted: what was read until then is complete")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// A recording to read.
+struct OneRecording<'a> {
+    args: &'a Args,
+    source: &'a Source,
+    columns: &'a Columns,
+    teller: &'a spread::Teller<'a, Told>,
+}
+
+impl OneRecording<'_> {
+    /// Reads it and writes its files; whether there was a voice.
+    fn read(&self, reader: &mut Reader, raw: Option<Raw>, files: &Files) -> anyhow::Result<bool> {
+        let Self { args, source, columns, teller } = self;
         let name = source.shown();
         let recording = match source {
             Source::Stdin => Recording::stream(io::stdin())?,
@@ -139,83 +389,138 @@ impl Reader {
             Source::File { path, .. } => Recording::open(path)?,
         };
         let recording = recording.with_track(args.track.map(usize::from));
-        let mut out = terminal::out();
-        let coloured = terminal::coloured();
         let mut detector = VoiceDetector::new(VoiceSettings::default())?;
         let mut segments = Vec::new();
-        let mut found = false;
-        let mut progress = Progress::new(&name);
-        let bar = progress.shown;
+        let mut account = Account::new(Duration::ZERO, args.min_score, None);
+        let file = source.path().to_string_lossy();
+        let (mut rows, mut reached) = (Vec::new(), 0.0f64);
         let mut each = |utterance: Utterance<'_>| -> anyhow::Result<()> {
-            if bar {
-                terminal::note_clear();
-            }
+            let mut text = Vec::new();
+            let mut read = Vec::new();
             if let Some(length) = args.window {
-                let hop = args.hop.unwrap_or(length / 2.0);
-                for (start, samples) in windows(utterance.audio.samples(), length, hop) {
-                    let audio = Audio::new(samples, 1, RATE)?;
-                    let piece = Utterance { start: utterance.start + start as u64, audio };
-                    if let Some(segment) = self.read(piece)? {
-                        found = true;
-                        if args.json {
-                            serde_json::to_writer(
-                                &mut out,
-                                &WindowLine { file: FileName::of(source.path()), window: &segment },
-                            )?;
-                            writeln!(out)?;
-                        } else {
-                            writeln!(out, "{}", line(&name, &segment, coloured))?;
-                        }
+                let windows = windows_of(reader, &utterance, length, args.hop.unwrap_or(length / 2.0))?;
+                if !windows.is_empty() {
+                    account.count_utterance();
+                }
+                for Window { segment, from, until } in windows {
+                    account.voice(from, until, &segment.scores);
+                    if args.json {
+                        let line = WindowLine { file: FileName::of(source.path()), window: &segment };
+                        serde_json::to_writer(&mut text, &line)?;
+                        writeln!(text)?;
+                    } else {
+                        writeln!(text, "{}", line(&name, &segment, terminal::coloured()))?;
                     }
+                    read.push(segment);
                 }
             }
             if (args.json || args.window.is_none())
-                && let Some(segment) = self.read(utterance)?
+                && let Some(segment) = reader.read(&utterance)?
             {
-                found = true;
+                if args.window.is_none() {
+                    account.segment(&segment);
+                    read.push(segment.clone());
+                }
                 if args.json {
                     segments.push(segment);
                 } else {
-                    writeln!(out, "{}", line(&name, &segment, coloured))?;
+                    writeln!(text, "{}", line(&name, &segment, terminal::coloured()))?;
                 }
             }
             // utterance by utterance, so that a reader of a pipe need not wait
-            out.flush()?;
+            if !text.is_empty() {
+                teller.say(Said::Told(Told::Out(text)))?;
+            }
+            for segment in &read {
+                let row = columns.row(&file, segment);
+                if files.csv.is_some() {
+                    rows.push(row.clone());
+                }
+                teller.say(Said::Told(Told::Row(row)))?;
+            }
             Ok(())
         };
-        let heard = recording
-            .hear(raw, RATE, &mut |done, of| progress.tell(done, of), &mut |piece| detector.push(piece, &mut each));
-        let heard = match heard {
-            Ok(heard) => {
-                detector.finish(&mut each)?;
-                heard
-            }
-            Err(error) => {
-                progress.clear();
-                return Err(error);
+        let mut progress = |done: f64, of: Option<f64>| {
+            reached = done;
+            if let Some(of) = of.filter(|of| *of > 0.0) {
+                teller.read(done / of);
             }
         };
-        progress.clear();
-        for warning in &heard.warnings {
-            terminal::warn(format_args!("{name}: {warning}"));
+        let heard = recording.hear(raw, RATE, &mut progress, &mut |piece| {
+            if teller.is_stopped() {
+                return Err(Stopped.into());
+            }
+            detector.push(piece, &mut each)
+        });
+        let (seconds, warnings) = match heard {
+            Ok(heard) => (Some(heard.seconds), heard.warnings),
+            Err(error) if error.is::<Stopped>() => (None, vec![Stopped.to_string()]),
+            Err(error) => return Err(error),
+        };
+        detector.finish(&mut each)?;
+        let seconds = seconds.unwrap_or(reached);
+        account.reaches(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        account.finish();
+        for warning in &warnings {
+            teller.say(Said::Warning(format!("{name}: {warning}")))?;
         }
         if args.json {
-            let model = self.speech.model().header().name.clone();
-            let recording = RecordingRecord { duration_s: thousandths(heard.seconds), model, segments };
-            serde_json::to_writer(&mut out, &FileLine { file: FileName::of(source.path()), recording })?;
-            writeln!(out)?;
-            out.flush()?;
+            let model = reader.speech.model().header().name.clone();
+            let recording = RecordingRecord { duration_s: thousandths(seconds), model, segments };
+            let mut text = serde_json::to_vec(&FileLine { file: FileName::of(source.path()), recording })?;
+            writeln!(text)?;
+            teller.say(Said::Told(Told::Out(text)))?;
         }
+        let found = account.found();
         if !found {
-            terminal::warn(format_args!("{name}: no voice found in {:.1} s of sound", heard.seconds));
+            teller.say(Said::Warning(format!("{name}: no voice found in {seconds:.1} s of sound")))?;
+            teller.say(Said::Told(Told::Row(columns.without(&file, warnings.first().map(String::as_str)))))?;
         }
-        Ok(found)
+        let well = self.write(files, rows, &account)?;
+        teller.say(Said::Told(Told::Account(Box::new(account), warnings.into_iter().next())))?;
+        // what failed has been said
+        if well { Ok(found) } else { Err(AlreadySaid.into()) }
     }
 
-    /// What a stretch of speech reads as; nothing where it is silent after all.
-    fn read(&mut self, utterance: Utterance<'_>) -> anyhow::Result<Option<SegmentRecord>> {
-        Ok(self.speech.segment(&utterance, self.min_score)?)
+    /// Writes the files of the recording; whether all went well.
+    fn write(&self, files: &Files, rows: Vec<Row>, account: &Account) -> anyhow::Result<bool> {
+        let overwrite = self.args.overwrite.overwrite;
+        let mut csv =
+            Table::create(self.columns.columns(), &TableFiles { csv: files.csv.clone(), parquet: None }, overwrite)?;
+        rows.into_iter().for_each(|row| csv.row(row));
+        let exports = Exports::create(files, overwrite)?;
+        let well = exports.finish(account.timeline(), self.source.path().as_os_str());
+        Ok(csv.finish() && well)
     }
+}
+
+/// What a window reads as, and the stretch of time that it stands for.
+struct Window {
+    segment: SegmentRecord,
+    from: Duration,
+    until: Duration,
+}
+
+/// What the windows of an utterance read as. Where they overlap each stands for the time around its middle.
+fn windows_of(reader: &mut Reader, utterance: &Utterance<'_>, length: f64, hop: f64) -> anyhow::Result<Vec<Window>> {
+    let samples = utterance.audio.samples();
+    let all: Vec<_> = windows(samples, length, hop).collect();
+    let middles: Vec<_> = all.iter().map(|(start, window)| 2 * start + window.len()).collect();
+    let at = |half_samples: usize| {
+        let seconds = utterance.start as f64 + half_samples as f64 / 2.0;
+        Duration::try_from_secs_f64(seconds / f64::from(RATE.0)).unwrap_or_default()
+    };
+    let mut read = Vec::new();
+    for (i, &(start, window)) in all.iter().enumerate() {
+        let piece = Utterance { start: utterance.start + start as u64, audio: Audio::new(window, 1, RATE)? };
+        if let Some(segment) = reader.read(&piece)? {
+            let between = |i: usize| (middles[i] + middles[i + 1]) / 2;
+            let from = if i == 0 { 0 } else { between(i - 1) };
+            let until = if i + 1 == all.len() { 2 * samples.len() } else { between(i) };
+            read.push(Window { segment, from: at(from), until: at(until) });
+        }
+    }
+    Ok(read)
 }
 
 /// Windows of `length` seconds every `hop` seconds, with their first sample; the last ends with the samples. One window
@@ -240,36 +545,6 @@ fn line(file: &str, segment: &SegmentRecord, coloured: bool) -> String {
     let rest: Vec<_> = rest.iter().take(2).map(|(e, s)| format!("{e} {:.0} %", 100.0 * s)).collect();
     let (on, off) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     format!("{file}: {:.2}-{:.2} s reads as {on}{top:<14}{off} {}", segment.start_s, segment.end_s, rest.join(", "))
-}
-
-/// How far a recording is read, on stderr when that is a terminal.
-struct Progress<'a> {
-    name: &'a str,
-    shown: bool,
-    told: Instant,
-}
-
-impl<'a> Progress<'a> {
-    fn new(name: &'a str) -> Self {
-        Progress { name, shown: io::stderr().is_terminal(), told: Instant::now() }
-    }
-
-    fn tell(&mut self, done_s: f64, of_s: Option<f64>) {
-        if !self.shown || self.told.elapsed() < Duration::from_millis(250) {
-            return;
-        }
-        self.told = Instant::now();
-        let part = of_s
-            .filter(|of| *of > 0.0)
-            .map_or(String::new(), |of| format!(" of {of:.0} s ({:.0} %)", (100.0 * done_s / of).min(100.0)));
-        terminal::note_over(format_args!("{}: {done_s:.0} s{part} read", self.name));
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            terminal::note_clear();
-        }
-    }
 }
 
 #[cfg(test)]

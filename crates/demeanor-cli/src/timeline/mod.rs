@@ -2,6 +2,7 @@
 //!
 //! Memory grows with the changes, not with the frames.
 
+pub mod account;
 pub mod eaf;
 pub mod plot;
 pub mod textgrid;
@@ -155,6 +156,14 @@ impl Lane {
     /// The whole time of all spans.
     pub fn length(&self) -> Duration {
         self.spans.iter().map(Span::length).sum()
+    }
+
+    /// The mean score of each emotion over the time of all spans.
+    pub fn means(&self) -> Vec<(Emotion, f64)> {
+        let seconds: f64 = self.spans.iter().map(|s| s.seconds).sum();
+        let labels = Emotion::ALL.into_iter().filter(|e| self.spans.iter().any(|s| s.labels[e.index()]));
+        let sum = |e: Emotion| self.spans.iter().map(|s| s.sums[e.index()]).sum::<f64>();
+        labels.map(|e| (e, sum(e) / seconds.max(1e-9))).collect()
     }
 
     /// The share of time of each reading, the largest first.

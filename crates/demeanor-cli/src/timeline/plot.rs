@@ -113,6 +113,8 @@ pub fn rgb(emotion: Emotion) -> [u8; 3] {
 pub fn write(out: &mut dyn Write, timeline: &Timeline, title: &str) -> io::Result<()> {
     const LEFT: f64 = 110.0;
     const WIDE: f64 = 960.0;
+    // half of the longest label of the last tick
+    const RIGHT: f64 = 44.0;
     const TOP: f64 = 76.0;
     const CURVES: f64 = 84.0;
     const STRIP: f64 = 16.0;
@@ -130,10 +132,10 @@ pub fn write(out: &mut dyn Write, timeline: &Timeline, title: &str) -> io::Resul
     writeln!(
         out,
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {height}" width="{w}" height="{height}" font-family="sans-serif" font-size="12" fill="#333">"##,
-        w = LEFT + WIDE + 20.0
+        w = LEFT + WIDE + RIGHT
     )?;
     writeln!(out, r##"<rect width="100%" height="100%" fill="#fff"/>"##)?;
-    writeln!(out, r##"<text x="{LEFT}" y="22" font-size="15" fill="#111">{}</text>"##, xml(title))?;
+    writeln!(out, r##"<text x="{LEFT}" y="22" font-size="15" fill="#111">{}</text>"##, xml(&shortened(title)))?;
     writeln!(
         out,
         r##"<text x="{LEFT}" y="40" font-size="11" fill="#666">What faces and voices read as: an estimate of what is shown, not of what is felt.</text>"##
@@ -159,14 +161,19 @@ pub fn write(out: &mut dyn Write, timeline: &Timeline, title: &str) -> io::Resul
             a = top + 9.0,
             b = top + CURVES
         )?;
+        // lines stay inside by their width
+        let y = |score: f64| top + 1.0 + (CURVES - 2.0) * (1.0 - score.clamp(0.0, 1.0));
         for &emotion in &shown {
-            for stretch in lane.curve.stretches(emotion) {
-                let points: Vec<_> = stretch
-                    .iter()
-                    .map(|(t, s)| {
-                        format!("{:.1},{:.1}", x((*t).min(timeline.end())), top + CURVES * (1.0 - f64::from(*s)))
-                    })
-                    .collect();
+            // an utterance has one score, and nothing is known between two of them
+            let utterances = lane.spans().iter().filter(|_| *who == Who::Voice).filter_map(|span| {
+                let score = span.scores().find(|(e, _)| *e == emotion)?.1;
+                Some(vec![(span.start, score), (span.end, score)])
+            });
+            let curves = lane.curve.stretches(emotion).into_iter().filter(|_| *who != Who::Voice);
+            let curves = curves.map(|c| c.into_iter().map(|(t, s)| (t, f64::from(s))).collect::<Vec<_>>());
+            for stretch in utterances.chain(curves) {
+                let points: Vec<_> =
+                    stretch.iter().map(|(t, s)| format!("{:.1},{:.1}", x((*t).min(timeline.end())), y(*s))).collect();
                 // a stretch of one bin is a dot
                 let points = if points.len() == 1 { format!("{0} {0}", points[0]) } else { points.join(" ") };
                 writeln!(
@@ -223,6 +230,16 @@ pub fn write(out: &mut dyn Write, timeline: &Timeline, title: &str) -> io::Resul
     writeln!(out, "</svg>")
 }
 
+/// A title that has room: the end of a long path says more than its beginning.
+fn shortened(title: &str) -> String {
+    const MOST: usize = 110;
+    let count = title.chars().count();
+    if count <= MOST {
+        return title.to_owned();
+    }
+    format!("...{}", title.chars().skip(count - MOST + 3).collect::<String>())
+}
+
 /// A round distance between marks of the time axis, in seconds: at most ten of them.
 fn tick(end: f64) -> f64 {
     const ROUND: [f64; 16] =
@@ -251,6 +268,52 @@ mod tests {
             let (x, y) = point.split_once(',').expect("a point");
             let (x, y): (f64, f64) = (x.parse().expect("x"), y.parse().expect("y"));
             assert!((110.0..=1070.0).contains(&x) && (76.0..=600.0).contains(&y), "{point}");
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_the_picture_and_silences_have_no_lines() {
+        // two hours, in which bins are wider than the silences
+        let mut t = Timeline::default();
+        for i in 0..720u64 {
+            t.add(Who::Voice, ms(i * 10_000), ms(i * 10_000 + 9_000), &certain(Emotion::Sad), 0.4);
+        }
+        t.add(Who::Face(1), ms(0), ms(7_200_000), &certain(Emotion::Happy), 0.4);
+        t.finish();
+        let mut text = Vec::new();
+        write(&mut text, &t, &"x".repeat(400)).expect("a buffer");
+        let text = String::from_utf8(text).expect("text");
+        let attribute = |line: &str, name: &str| -> Option<f64> {
+            line.split_once(&format!(" {name}=\""))?.1.split('"').next()?.parse().ok()
+        };
+        let whole = attribute(&text, "width").expect("a width");
+        for line in text.split('<').filter(|l| l.starts_with("text ")) {
+            let (at, words) = (attribute(line, "x").expect("a place"), line.split_once('>').expect("words").1);
+            let size = attribute(line, "font-size").unwrap_or(12.0);
+            // letters are about half as wide as they are tall
+            let wide = 0.56 * size * words.chars().count() as f64;
+            let (left, right) = match line {
+                l if l.contains("\"middle\"") => (at - wide / 2.0, at + wide / 2.0),
+                l if l.contains("\"end\"") => (at - wide, at),
+                _ => (at, at + wide),
+            };
+            assert!(left >= 0.0 && right <= whole, "{words} from {left} to {right} of {whole}");
+        }
+        // of the voice each line is one utterance: no longer than 9 of 7200 seconds
+        let voice = text.split("<g>").find(|g| g.contains(">voice<")).expect("the voice");
+        for points in voice.split("points=\"").skip(1).filter_map(|p| p.split('"').next()) {
+            let xs: Vec<f64> = points.split(' ').filter_map(|p| p.split_once(',')?.0.parse().ok()).collect();
+            assert!(xs.len() == 2 && xs[1] - xs[0] <= 960.0 * 9.0 / 7200.0 + 0.2, "{points}");
+        }
+        // lines stay inside of their panels, which are 84 tall
+        for lane in text.split("<g>").skip(1) {
+            let top = attribute(lane.split("<rect").nth(1).expect("a panel"), "y").expect("its top");
+            for points in lane.split("points=\"").skip(1).filter_map(|p| p.split('"').next()) {
+                for (_, y) in points.split(' ').filter_map(|p| p.split_once(',')) {
+                    let y: f64 = y.parse().expect("a number");
+                    assert!(y >= top + 0.8 && y <= top + 83.2, "{points}");
+                }
+            }
         }
     }
 
