@@ -15,6 +15,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let stream = std::io::Cursor::new(if raw.is_some() { rest } else { bytes }.to_vec());
     let recipe = SpeechRecipe {
         rate: RATE,
+        high_pass_hz: None,
         trim_db: Some(30.0),
         level: Level::Peak,
         frame: 400,

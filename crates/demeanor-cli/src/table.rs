@@ -206,7 +206,6 @@ use self::parquet_file::Parquet;
 
 #[cfg(feature = "parquet")]
 mod parquet_file {
-    use std::io::Write;
     use std::path::Path;
     use std::sync::Arc;
 

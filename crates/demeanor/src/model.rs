@@ -707,7 +707,7 @@ mod tests {
             }
         };
         check(&size(0), ErrorKind::Model, "recipe");
-        check(&size(1 << 40), ErrorKind::Model, "recipe");
+        check(&size(usize::MAX >> 12), ErrorKind::Model, "recipe");
         let units = |units| {
             move |header: &mut Header| {
                 header.network.insert(2, Layer::Dense(Dense { units, relu: false }));

@@ -85,6 +85,7 @@ impl Features {
 fn mfcc() -> SpeechRecipe {
     SpeechRecipe {
         rate: Hz(RATE.0),
+        high_pass_hz: None,
         trim_db: Some(30.0),
         level: Level::Peak,
         frame: 400,

@@ -429,11 +429,11 @@ mod tests {
         refused(&|l| l.blocks.clear());
         refused(&|l| l.heads.clear());
         refused(&|l| l.heads[0].after = 99);
-        refused(&|l| l.heads[1].anchors = 1 << 40);
+        refused(&|l| l.heads[1].anchors = usize::MAX >> 12);
         refused(&|l| l.stem = 0);
         refused(&|l| l.stem = 8);
         refused(&|l| l.size = 100);
-        refused(&|l| l.size = 1 << 40);
+        refused(&|l| l.size = usize::MAX >> 12);
         refused(&|l| l.blocks[3].stride = 3);
         refused(&|l| l.blocks[3].channels = 4);
         refused(&|l| l.blocks[3].channels = usize::MAX);
