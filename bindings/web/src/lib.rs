@@ -137,7 +137,6 @@ impl Pipeline {
 
 #[wasm_bindgen]
 impl Pipeline {
-
     pub fn see(&mut self, pixels: &[u8], width: usize, height: usize, time_s: f64) -> Result<()> {
         self.pipeline.see(&frame(pixels, width, height)?, time(time_s)?)?;
         self.frames += 1;
