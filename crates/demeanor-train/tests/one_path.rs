@@ -8,6 +8,7 @@ use demeanor::face::prepare::{FaceRecipe, Scaling};
 use demeanor::model::InputRecipe;
 use demeanor::speech::prepare::{Features, Level, SpeechRecipe};
 use demeanor::{Emotion, Hz, Picture, PixelLayout, face, speech};
+use demeanor_train::classic::ClassicRecipe;
 use demeanor_train::data::Split;
 use demeanor_train::data::batches::{FaceSource, FaceTargets, Place, Source, SpeechSource};
 use demeanor_train::data::faces::{FacePicture, FaceSet};
@@ -105,7 +106,12 @@ fn every_recipe_trains_on_what_use_prepares() {
         if path.extension().is_none_or(|e| e != "toml") {
             continue;
         }
-        match Recipe::parse(&std::fs::read_to_string(&path).unwrap()).unwrap().input {
+        let text = std::fs::read_to_string(&path).unwrap();
+        // the baselines without a network have no input of their own
+        if ClassicRecipe::parse(&text).unwrap().is_some() {
+            continue;
+        }
+        match Recipe::parse(&text).unwrap().input {
             InputRecipe::Face(recipe) => {
                 faces_agree(&recipe, &[(48, 48, PixelLayout::Grey8), (90, 61, PixelLayout::Rgb8)]);
             }
