@@ -5,6 +5,7 @@
 //! zeros to whole blocks of 16. Edges are treated as TFLite's `SAME` does it: at stride 1 one row and column of zeros on each
 //! side, at stride 2 and an even size one below and one to the right.
 
+use super::isa::Registers;
 use super::vector::{Simd, SimdOp};
 use super::{Aligned, Isa, padded};
 use crate::error::{Error, ErrorKind, Result};
@@ -82,12 +83,12 @@ pub(crate) struct Pointwise {
 impl Pointwise {
     /// Weights `[out, channels]` and a bias `[out]`.
     pub(crate) fn new(isa: Isa, channels: usize, out: usize, weight: &[f32], bias: &[f32]) -> Self {
-        let wide = isa.wide();
+        let Registers { wide, count, .. } = isa.registers();
         let mut groups = Vec::new();
         let mut left = out.div_ceil(wide);
         while left > 0 {
             // sums of three times eight pixels need 24 registers, and two groups of two are better than three and one
-            let most = if isa.registers() >= 32 && left != 4 { 3 } else { 2 };
+            let most = if count >= 32 && left != 4 { 3 } else { 2 };
             let registers = left.min(most);
             groups.push(registers);
             left -= registers;
@@ -195,14 +196,55 @@ unsafe fn product_row<S: Simd>(
         first += registers * S::WIDE;
         offset += registers * S::WIDE * product.channels;
     }
-    // a block's channels that no register holds stay zero
-    let (out, zero) = (padded(product.out), simd.all(0.0));
-    while first < out {
+    // SAFETY: the caller's promise: `y` holds padded outputs.
+    unsafe { clear(simd, y, width, first, padded(product.out)) };
+}
+
+/// Clears the channels `first..padded` of each pixel of a row: those of a block that no register holds.
+///
+/// # Safety
+/// `y` has room for `width` pixels of `padded` channels, and whole registers fill what is cleared.
+#[inline(always)]
+unsafe fn clear<S: Simd>(simd: S, y: *mut f32, width: usize, first: usize, padded: usize) {
+    let zero = simd.all(0.0);
+    for channel in (first..padded).step_by(S::WIDE) {
         for pixel in 0..width {
-            // SAFETY: the caller's promise: `y` holds padded outputs.
-            unsafe { simd.put(y.add(pixel * out + first), zero) };
+            // SAFETY: the caller's promise.
+            unsafe { simd.put(y.add(pixel * padded + channel), zero) };
         }
-        first += S::WIDE;
+    }
+}
+
+/// Adds to the sums of `P` pixels, `step` numbers apart, the products of `count` numbers of each with the weights of `V`
+/// registers of outputs, and moves on behind these weights.
+///
+/// # Safety
+/// `count` numbers are readable at each pixel, and `count * V` registers of weights.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const V: usize, const P: usize>(
+    simd: S,
+    sums: &mut [[S::Register; V]; P],
+    from: *const f32,
+    step: usize,
+    count: usize,
+    weight: &mut *const f32,
+) {
+    for i in 0..count {
+        // the values first: a register of weights is then needed for a moment only, and all sums stay in registers
+        let mut values = [simd.all(0.0); P];
+        // SAFETY: the caller's promise.
+        unsafe {
+            for p in 0..P {
+                values[p] = simd.all(*from.add(p * step + i));
+            }
+            for v in 0..V {
+                let w = simd.register(weight.add(v * S::WIDE));
+                for p in 0..P {
+                    sums[p][v] = simd.register_fma(values[p], w, sums[p][v]);
+                }
+            }
+            *weight = weight.add(V * S::WIDE);
+        }
     }
 }
 
@@ -236,21 +278,7 @@ unsafe fn sweep<S: Simd, const V: usize, const P: usize>(
             let at = column.min(width - P);
             let mut sums = [bias; P];
             let mut weight = product.weights.as_ptr().add(offset);
-            let from = x.add(at * into);
-            for c in 0..product.channels {
-                // the values first: a register of weights is then needed for a moment only, and all sums stay in registers
-                let mut values = [zero; P];
-                for p in 0..P {
-                    values[p] = simd.all(*from.add(p * into + c));
-                }
-                for v in 0..V {
-                    let w = simd.register(weight.add(v * S::WIDE));
-                    for p in 0..P {
-                        sums[p][v] = simd.register_fma(values[p], w, sums[p][v]);
-                    }
-                }
-                weight = weight.add(V * S::WIDE);
-            }
+            accumulate(simd, &mut sums, x.add(at * into), into, product.channels, &mut weight);
             for p in 0..P {
                 for v in 0..V {
                     let sum = &mut sums[p][v];
@@ -304,7 +332,7 @@ impl Separable {
         bias: &[f32],
         product: Pointwise,
     ) -> Self {
-        let (channels, wide) = (bias.len(), isa.wide());
+        let (channels, wide) = (bias.len(), isa.registers().wide);
         let mut packed = Aligned::zeros(padded(channels) * 9);
         for c in 0..channels {
             for tap in 0..9 {
@@ -543,13 +571,9 @@ impl SimdOp for StemRows<'_> {
                 first += registers * S::WIDE;
                 offset += registers * S::WIDE * 5 * STEM_ROW;
             }
-            while first < y.padded {
-                for pixel in 0..y.width {
-                    let to = y.at(row, pixel) + first;
-                    y.data[to..to + S::WIDE].fill(0.0);
-                }
-                first += S::WIDE;
-            }
+            let at = y.at(row, 0);
+            // SAFETY: `y` has a row of `width` pixels of padded channels there.
+            unsafe { clear(simd, y.data.as_mut_ptr().add(at), y.width, first, y.padded) };
         }
     }
 }
@@ -585,19 +609,7 @@ unsafe fn stem_row<S: Simd, const V: usize, const P: usize>(
             let mut weight = stem.weights.as_ptr().add(offset);
             for ky in 0..5 {
                 let from = x.data.as_ptr().add((row * 2 + ky) * pitch + at * 6);
-                for i in 0..STEM_ROW {
-                    let mut values = [zero; P];
-                    for p in 0..P {
-                        values[p] = simd.all(*from.add(p * 6 + i));
-                    }
-                    for v in 0..V {
-                        let w = simd.register(weight.add(v * S::WIDE));
-                        for p in 0..P {
-                            sums[p][v] = simd.register_fma(values[p], w, sums[p][v]);
-                        }
-                    }
-                    weight = weight.add(V * S::WIDE);
-                }
+                accumulate(simd, &mut sums, from, 6, STEM_ROW, &mut weight);
             }
             let to = y.at(row, at) + first;
             let to = y.data.as_mut_ptr().add(to);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::arch::{self, portable::Portable};
-use super::vector::{RawSimd, Simd, SimdOp};
+use super::vector::{Simd, SimdOp};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An instruction set that kernels are compiled for. Each one holds all that stands before it for its kind of processor.
@@ -72,22 +72,17 @@ impl Isa {
 
     /// How many blocks of sums kernels of this set keep in registers.
     pub(crate) fn blocks(self) -> usize {
-        self.dispatch(Registers).0
-    }
-
-    /// Numbers of a register.
-    pub(crate) fn wide(self) -> usize {
-        self.dispatch(Registers).2
-    }
-
-    /// How many registers there are.
-    pub(crate) fn registers(self) -> usize {
-        self.dispatch(Registers).3
+        self.dispatch(Ask).blocks
     }
 
     /// Whether half precision is widened fast enough to keep weights in it.
     pub(crate) fn has_f16(self) -> bool {
-        self.dispatch(Registers).1
+        self.dispatch(Ask).has_f16
+    }
+
+    /// What registers there are.
+    pub(crate) fn registers(self) -> Registers {
+        self.dispatch(Ask)
     }
 
     /// The instruction sets that can run here, the fastest last.
@@ -133,14 +128,26 @@ impl Isa {
     }
 }
 
-/// What [`RawSimd`] says of registers.
-struct Registers;
+/// What `RawSimd` says of registers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Registers {
+    /// See `RawSimd::BLOCKS`.
+    blocks: usize,
+    /// See `RawSimd::HAS_F16`.
+    has_f16: bool,
+    /// Numbers of a register.
+    pub wide: usize,
+    /// How many registers there are.
+    pub count: usize,
+}
 
-impl SimdOp for Registers {
-    type Output = (usize, bool, usize, usize);
+struct Ask;
+
+impl SimdOp for Ask {
+    type Output = Registers;
     #[inline(always)]
-    fn eval<S: Simd>(self, _: S) -> Self::Output {
-        (<S as RawSimd>::BLOCKS, <S as RawSimd>::HAS_F16, <S as RawSimd>::WIDE, <S as RawSimd>::REGISTERS)
+    fn eval<S: Simd>(self, _: S) -> Registers {
+        Registers { blocks: S::BLOCKS, has_f16: S::HAS_F16, wide: S::WIDE, count: S::REGISTERS }
     }
 }
 

@@ -152,7 +152,6 @@ impl Simd for Avx2 {
     halves!(min, _mm256_min_ps);
     #[inline(always)]
     fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        // SAFETY: `self` proves that the processor has FMA.
-        unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
+        [self.register_fma(a[0], b[0], c[0]), self.register_fma(a[1], b[1], c[1])]
     }
 }

@@ -106,7 +106,6 @@ impl Simd for Neon {
     quarters!(min, vminq_f32);
     #[inline(always)]
     fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        // SAFETY: this target has NEON.
-        unsafe { std::array::from_fn(|i| vfmaq_f32(c[i], a[i], b[i])) }
+        std::array::from_fn(|i| self.register_fma(a[i], b[i], c[i]))
     }
 }

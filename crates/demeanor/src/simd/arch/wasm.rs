@@ -101,9 +101,6 @@ impl Simd for Wasm {
     quarters!(min, f32x4_pmin);
     #[inline(always)]
     fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        #[cfg(target_feature = "relaxed-simd")]
-        return std::array::from_fn(|i| f32x4_relaxed_madd(a[i], b[i], c[i]));
-        #[cfg(not(target_feature = "relaxed-simd"))]
-        std::array::from_fn(|i| f32x4_add(f32x4_mul(a[i], b[i]), c[i]))
+        std::array::from_fn(|i| self.register_fma(a[i], b[i], c[i]))
     }
 }
