@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::claim::Claims;
 use crate::output::Sink;
 use crate::sources::Source;
+use crate::table::TableFiles;
 use crate::terminal;
 use crate::timeline::{Timeline, eaf, plot, textgrid, vtt};
 
@@ -35,13 +36,20 @@ pub struct ExportArgs {
 }
 
 /// The name of the table of all, without its ending.
-pub const SUMMARY: &str = "summary";
+const SUMMARY: &str = "summary";
 
 impl ExportArgs {
     /// The options with FILE and what they were given.
     pub fn named(&self) -> [(&'static str, &Option<PathBuf>); 4] {
         [("eaf", &self.eaf), ("textgrid", &self.textgrid), ("vtt", &self.vtt), ("plot", &self.plot)]
     }
+}
+
+/// The table of all in the folder `--out`; `-` as the Parquet file is one beside it.
+pub fn summary(folder: &Path, parquet: Option<PathBuf>) -> TableFiles {
+    let inside = |ending: &str| folder.join(format!("{SUMMARY}.{ending}"));
+    let parquet = parquet.map(|path| if is_stdout(&path) { inside("parquet") } else { path });
+    TableFiles { csv: Some(inside("csv")), parquet }
 }
 
 /// The files of one source; `-` is stdout.

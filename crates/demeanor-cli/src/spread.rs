@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use crate::interrupt;
-use crate::terminal::{self, Outcome};
+use crate::terminal::{self, Interrupted, Outcome};
 
 /// The option of the commands that read many files.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -119,8 +119,18 @@ pub struct Came {
 }
 
 impl Came {
-    /// The exit status, where there were failures before or not.
-    pub fn outcome(self, failed: bool) -> Outcome {
+    /// How the command ends, where something else failed or not; `what` says what became of those of `count` that were read.
+    ///
+    /// # Errors
+    /// [`Interrupted`] when somebody asked for the end before all were read.
+    pub fn end(self, count: usize, what: &str, failed: bool) -> Result<Outcome> {
+        if interrupt::asked() && self.ended < count {
+            return Err(Interrupted(format!("interrupted: {} of {count} {what}", self.ended)).into());
+        }
+        Ok(self.outcome(failed))
+    }
+
+    fn outcome(self, failed: bool) -> Outcome {
         match (self.failed || failed, self.any) {
             (true, _) => Outcome::Failed,
             (false, true) => Outcome::Read,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use demeanor::{Emotion, Reading};
 
-use crate::table::{Cell, Columns, Kind, Row};
+use crate::table::{self, Cell, Columns, Kind, Row};
 use crate::timeline::account::Account;
 use crate::timeline::{Lane, Who};
 
@@ -95,13 +95,7 @@ impl Summary {
 
     /// The row of a film or recording that could not be read.
     pub fn failed(&self, file: &str, problem: &str) -> Row {
-        let columns = self.columns();
-        let mut row = vec![Cell::Empty; columns.len()];
-        row[0] = file.into();
-        if let Some(last) = row.last_mut() {
-            *last = problem.into();
-        }
-        row
+        table::unread(self.columns().len(), file, Some(problem))
     }
 }
 

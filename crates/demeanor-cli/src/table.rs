@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::exports::is_stdout;
 use crate::output::Sink;
 use crate::record::Record;
 use crate::terminal;
@@ -91,6 +92,15 @@ pub type Columns = Vec<(String, Kind)>;
 /// A row of it.
 pub type Row = Vec<Cell>;
 
+/// The row of what could not be read: its name in the first column, what was wrong in the last.
+pub fn unread(columns: usize, file: &str, problem: Option<&str>) -> Row {
+    let mut row = vec![Cell::Empty; columns];
+    if let [first, .., last] = &mut row[..] {
+        (*first, *last) = (file.into(), problem.into());
+    }
+    row
+}
+
 /// A table that is being written. What fails is said, and nothing else ends with it.
 pub struct Table {
     columns: Columns,
@@ -125,7 +135,7 @@ impl Table {
     pub fn create(columns: Columns, files: &TableFiles, overwrite: bool) -> Result<Table> {
         let csv = match &files.csv {
             None => Csv::None,
-            Some(path) if path.as_os_str() == "-" => Csv::Sink(Sink::create(Some(Path::new("-")), false)?),
+            Some(path) if is_stdout(path) => Csv::Sink(Sink::create(Some(Path::new("-")), false)?),
             Some(path) => Csv::Record(Record::create(path)?),
         };
         #[cfg(not(feature = "parquet"))]

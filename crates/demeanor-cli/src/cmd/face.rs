@@ -8,21 +8,21 @@ use demeanor::estimate::{FaceRecord, MIN_SCORE, PictureRecord};
 use demeanor::face::detect::{BlazeFaceModel, HaarSettings, MAX_FACES};
 use demeanor::face::net::FaceModel;
 use demeanor::table::{LANDMARKS, places};
-use demeanor::{Emotion, Face, FaceReader, Picture, Reading, Region};
+use demeanor::{Emotion, Face, FaceReader, Picture, Reading, Region, Scores};
 use demeanor_media::picture::{self, EXTENSIONS, Opened};
 use serde::Serialize;
 
 use crate::claim::{Claims, OverwriteArgs};
 use crate::detector::{self, DetectorArgs};
 use crate::draw::{Drawn, Pen, in_rgb};
-use crate::exports::stems;
+use crate::exports::{is_stdout, stems};
 use crate::interrupt;
 use crate::output::Results;
 use crate::progress::{Progress, share_and_left};
 use crate::sources::{self, FileName, Source};
 use crate::spread::{self, Said, Tell, ThreadArgs, spread};
 use crate::table::{self, Cell, Kind, Row, Table, TableFiles};
-use crate::terminal::{self, Interrupted, Outcome};
+use crate::terminal::{self, Outcome};
 use crate::write::write_whole;
 
 /// Reads the faces in pictures
@@ -125,10 +125,10 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         claims.reads(path);
     }
     let files = args.table();
-    if files.csv.as_deref().is_some_and(|p| p.as_os_str() == "-") && args.json {
+    let table_on_stdout = files.csv.as_deref().is_some_and(is_stdout);
+    if table_on_stdout && args.json {
         bail!("only one output can go to stdout; give the table a file: --csv FILE");
     }
-    let table_on_stdout = files.csv.as_deref().is_some_and(|p| p.as_os_str() == "-");
     for path in [&files.csv, &files.parquet].into_iter().flatten() {
         claims.writes(path)?;
     }
@@ -164,11 +164,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let came = spread(sources.len(), threads, || Reader::new(&args, &models), read, &mut teller)?;
     let Teller { out, table, .. } = teller;
     let well = table.finish() && !out.has_failed() && !found.failed;
-    if interrupt::asked() && came.ended < sources.len() {
-        let text = format!("interrupted: {} of {} pictures were read", came.ended, sources.len());
-        return Err(Interrupted(text).into());
-    }
-    Ok(came.outcome(!well))
+    came.end(sources.len(), "pictures were read", !well)
 }
 
 /// Reads a picture; whether there was a face.
@@ -315,12 +311,8 @@ impl Columns {
 
     /// The row of a picture that could not be read.
     fn failed(&self, source: &Source, problem: &str) -> Row {
-        let mut row = vec![Cell::Empty; self.columns().len()];
-        row[0] = source.path().to_string_lossy().into_owned().into();
+        let mut row = table::unread(self.columns().len(), &source.path().to_string_lossy(), Some(problem));
         row[5] = 0u64.into();
-        if let Some(last) = row.last_mut() {
-            *last = problem.into();
-        }
         row
     }
 }
@@ -366,19 +358,22 @@ impl Reader {
 fn line(file: &str, index: usize, count: usize, face: &FaceRecord, coloured: bool) -> String {
     let which = if count > 1 { format!("face {} of {count}", index + 1) } else { "face".to_owned() };
     let Region { x, y, width, height } = face.region;
-    let mut scores: Vec<_> = face.scores.iter().collect();
+    let (top, rest) = in_words(face.emotion, face.score, &face.scores);
+    let bar = bar(if face.emotion == Reading::Unsure { 0.0 } else { face.score });
+    let (on, off) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    format!("{file}: {which} at {x:.0},{y:.0} ({width:.0} x {height:.0} px) reads as {on}{top:<14}{off} {bar} {rest}")
+}
+
+/// What something reads as with its score, and the next two emotions with theirs.
+pub fn in_words(reading: Reading, score: f32, scores: &Scores) -> (String, String) {
+    let mut scores: Vec<_> = scores.iter().collect();
     scores.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let (top, rest) = match face.emotion {
-        Reading::Emotion(_) => (format!("{} {:.0} %", face.emotion, 100.0 * face.score), &scores[1..]),
+    let (top, rest) = match reading {
+        Reading::Emotion(_) => (format!("{reading} {:.0} %", 100.0 * score), &scores[1..]),
         Reading::Unsure => ("unsure".to_owned(), &scores[..]),
     };
     let rest: Vec<_> = rest.iter().take(2).map(|(e, s)| format!("{e} {:.0} %", 100.0 * s)).collect();
-    let bar = bar(if face.emotion == Reading::Unsure { 0.0 } else { face.score });
-    let (on, off) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    format!(
-        "{file}: {which} at {x:.0},{y:.0} ({width:.0} x {height:.0} px) reads as {on}{top:<14}{off} {bar} {}",
-        rest.join(", ")
-    )
+    (top, rest.join(", "))
 }
 
 /// A bar of ten characters.

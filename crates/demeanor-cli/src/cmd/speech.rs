@@ -8,12 +8,13 @@ use anyhow::bail;
 use demeanor::estimate::{MIN_SCORE, RecordingRecord, SegmentRecord, thousandths};
 use demeanor::speech::detect::{RATE, Utterance, VoiceDetector, VoiceSettings};
 use demeanor::speech::read::SpeechReader;
-use demeanor::{Audio, Emotion, Hz, Reading};
+use demeanor::{Audio, Emotion, Hz};
 use demeanor_media::sound::{EXTENSIONS, Encoding, Raw, Recording};
 use serde::Serialize;
 
+use super::face::{in_words, score};
 use crate::claim::{Claims, OverwriteArgs};
-use crate::exports::{self, ExportArgs, Exports, Files, SUMMARY, is_stdout};
+use crate::exports::{self, ExportArgs, Exports, Files, is_stdout};
 use crate::film::AlreadySaid;
 use crate::interrupt;
 use crate::output::Results;
@@ -22,7 +23,7 @@ use crate::sources::{self, FileName, Source};
 use crate::spread::{self, Said, Tell, ThreadArgs, spread};
 use crate::summary::Summary;
 use crate::table::{self, Cell, Kind, Row, Table, TableFiles};
-use crate::terminal::{self, Interrupted, Outcome};
+use crate::terminal::{self, Outcome};
 use crate::timeline::account::Account;
 
 /// Reads the voices in recordings
@@ -88,13 +89,6 @@ pub struct Args {
     threads: ThreadArgs,
     #[command(flatten)]
     overwrite: OverwriteArgs,
-}
-
-fn score(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("expected a number from 0 to 1".to_owned()),
-    }
 }
 
 fn window(text: &str) -> Result<f64, String> {
@@ -169,9 +163,7 @@ impl Outputs {
         match &out {
             Some(folder) => {
                 wanted.csv = args.csv.clone();
-                let inside = |ending: &str| Some(folder.join(format!("{SUMMARY}.{ending}")));
-                summary.csv = inside("csv");
-                summary.parquet = parquet.and_then(|p| if is_stdout(&p) { inside("parquet") } else { Some(p) });
+                summary = exports::summary(folder, parquet);
             }
             None => {
                 table.csv = args.csv.clone();
@@ -242,11 +234,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let Teller { out, table, all, .. } = teller;
     let (table, all) = (table.finish(), all.finish());
     let well = table && all && !out.has_failed() && !found.failed;
-    if interrupt::asked() && came.ended < sources.len() {
-        let text = format!("interrupted: {} of {} recordings were read", came.ended, sources.len());
-        return Err(Interrupted(text).into());
-    }
-    Ok(came.outcome(!well))
+    came.end(sources.len(), "recordings were read", !well)
 }
 
 /// Prints and writes what is told of the recordings.
@@ -336,12 +324,7 @@ impl Columns {
 
     /// The row of a recording without a voice, or that could not be read.
     fn without(&self, file: &str, problem: Option<&str>) -> Row {
-        let mut row = vec![Cell::Empty; self.columns().len()];
-        row[0] = file.into();
-        if let Some(last) = row.last_mut() {
-            *last = problem.into();
-        }
-        row
+        table::unread(self.columns().len(), file, problem)
     }
 }
 
@@ -536,15 +519,9 @@ fn windows(samples: &[f32], length: f64, hop: f64) -> impl Iterator<Item = (usiz
 }
 
 fn line(file: &str, segment: &SegmentRecord, coloured: bool) -> String {
-    let mut scores: Vec<_> = segment.scores.iter().collect();
-    scores.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let (top, rest) = match segment.emotion {
-        Reading::Emotion(_) => (format!("{} {:.0} %", segment.emotion, 100.0 * segment.score), &scores[1..]),
-        Reading::Unsure => ("unsure".to_owned(), &scores[..]),
-    };
-    let rest: Vec<_> = rest.iter().take(2).map(|(e, s)| format!("{e} {:.0} %", 100.0 * s)).collect();
+    let (top, rest) = in_words(segment.emotion, segment.score, &segment.scores);
     let (on, off) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    format!("{file}: {:.2}-{:.2} s reads as {on}{top:<14}{off} {}", segment.start_s, segment.end_s, rest.join(", "))
+    format!("{file}: {:.2}-{:.2} s reads as {on}{top:<14}{off} {rest}", segment.start_s, segment.end_s)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use demeanor_media::capture;
 use demeanor_media::film::EXTENSIONS;
 
 use crate::claim::{Claims, OverwriteArgs};
-use crate::exports::{self, ExportArgs, Files, SUMMARY, is_stdout};
+use crate::exports::{self, ExportArgs, Files, is_stdout};
 use crate::film::{self, AlreadySaid, Settings, Told};
 use crate::interrupt;
 use crate::output::Sink;
@@ -20,7 +20,7 @@ use crate::sources::{self, Source};
 use crate::spread::{Tell, ThreadArgs, spread};
 use crate::summary::Summary;
 use crate::table::{Table, TableFiles};
-use crate::terminal::{self, Interrupted, Outcome};
+use crate::terminal::{self, Outcome};
 
 /// Read films: faces and voice over time
 ///
@@ -121,13 +121,14 @@ impl Args {
 
     /// The files of the table of all.
     fn summary(&self) -> TableFiles {
-        let inside = |name: &str| self.exports.out.as_ref().map(|folder| folder.join(format!("{SUMMARY}.{name}")));
         #[cfg(feature = "parquet")]
-        let parquet =
-            self.parquet.as_ref().and_then(|p| if is_stdout(p) { inside("parquet") } else { Some(p.clone()) });
+        let parquet = self.parquet.clone();
         #[cfg(not(feature = "parquet"))]
         let parquet = None;
-        TableFiles { csv: inside("csv"), parquet }
+        match &self.exports.out {
+            Some(folder) => exports::summary(folder, parquet),
+            None => TableFiles { csv: None, parquet },
+        }
     }
 }
 
@@ -265,12 +266,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let Teller { mut out, table, .. } = teller;
     out.finish();
     let well = table.finish() && !out.has_failed() && !found.failed;
-    if interrupt::asked() && came.ended < sources.len() {
-        let text =
-            format!("interrupted: {} of {} films were read; their files are complete", came.ended, sources.len());
-        return Err(Interrupted(text).into());
-    }
-    Ok(came.outcome(!well))
+    came.end(sources.len(), "films were read; their files are complete", !well)
 }
 
 /// Prints and writes what is told of the films.
