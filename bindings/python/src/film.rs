@@ -313,7 +313,13 @@ fn read(mut film: Film, progress: Option<Py<PyAny>>) -> Result<Video, Stop> {
     }
     tell(&film, progress.as_ref())?;
     let end = film.finish()?;
-    Ok(Video { records, columns, duration_s: end.seconds, segments: end.segments, warnings: end.problem.into_iter().chain(end.warnings).collect() })
+    Ok(Video {
+        records,
+        columns,
+        duration_s: end.seconds,
+        segments: end.segments,
+        warnings: end.problem.into_iter().chain(end.warnings).collect(),
+    })
 }
 
 /// Tells Python how far it is; it may end the reading with an exception.

@@ -4,6 +4,21 @@ from typing import Any, Literal, Protocol, TypeAlias, final, overload
 
 from ._results import Estimate, Face, Recording, Segment
 
+__all__ = [
+    "FaceReader",
+    "FileReader",
+    "Pipeline",
+    "SpeechReader",
+    "Table",
+    "Video",
+    "__version__",
+    "_main",
+    "_restore_face_reader",
+    "_restore_file_reader",
+    "_restore_speech_reader",
+    "read_video",
+]
+
 __version__: str
 
 class _Array(Protocol):

@@ -9,19 +9,22 @@ Scores are in percent; arrays are blue, green, red, as in that package. Age, gen
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from .. import Face, FaceReader, SettingError
 
 __all__ = ["analyze"]
 
 
-@functools.lru_cache(maxsize=2)
-def _reader(detector: str) -> FaceReader:
-    # the highest score counts there, however low it is
-    return FaceReader(detector=detector, min_score=0.0)  # type: ignore[arg-type]
+_readers: dict[str, FaceReader] = {}
+
+
+def _reader(detector: Literal["blazeface", "haar"]) -> FaceReader:
+    if detector not in _readers:
+        # the highest score counts there, however low it is
+        _readers[detector] = FaceReader(detector=detector, min_score=0.0)
+    return _readers[detector]
 
 
 def _told(face: Face, found: bool) -> dict[str, Any]:
