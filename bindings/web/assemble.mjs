@@ -11,13 +11,13 @@ const root = at('../..');
 const models = join(root, 'crates/demeanor-models');
 
 for (const name of ['index.js', 'load.js', 'pixels.js']) cpSync(at('js', name), at('pkg', name));
-for (const name of ['face-v2', 'speech-v2', 'blazeface-v1']) {
+for (const name of ['face-v2.1', 'speech-v2', 'blazeface-v1.1']) {
   cpSync(join(models, name, 'model.safetensors'), at('pkg/models', `${name}.safetensors`));
   cpSync(join(models, name, 'card.md'), at('pkg/models', `${name}.md`));
 }
 for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(root, name), at('pkg/licences', name));
 cpSync(join(models, 'LICENSE.md'), at('pkg/licences/MODELS.md'));
-cpSync(join(models, 'blazeface-v1/NOTICE'), at('pkg/licences/BLAZEFACE-NOTICE'));
+cpSync(join(models, 'blazeface-v1.1/NOTICE'), at('pkg/licences/BLAZEFACE-NOTICE'));
 cpSync(at('LICENCES.md'), at('pkg/licences/README.md'));
 cpSync(at('README.md'), at('pkg/README.md'));
 

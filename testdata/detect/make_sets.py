@@ -151,4 +151,5 @@ def main():
         json.dump({f"{number:03}.png": [] for number in range(EMPTY)}, open(folder / "empty.json", "w"))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,7 @@ def test_a_fork_while_others_read(portrait: numpy.ndarray) -> None:
 def test_pickles_hold_name_and_hash_and_no_weights(tmp_path: pathlib.Path) -> None:
     reader = demeanor.FaceReader(min_face=40, any_rotation=True, min_score=0.25, threads=3)
     pickled = pickle.dumps(reader)
-    assert len(pickled) < 1000 and b"face-v2" in pickled
+    assert len(pickled) < 1000 and b"face-v2.1" in pickled
     again = pickle.loads(pickled)
     assert repr(again) == repr(reader) and faces_of(again) == faces_of(reader)
     # a wrong hash is another model
@@ -92,7 +92,7 @@ def test_results_are_pickled_and_copied() -> None:
 def test_a_pickled_model_file_that_changed_is_refused(tmp_path: pathlib.Path) -> None:
     models = pathlib.Path(__file__).resolve().parents[3] / "crates" / "demeanor-models"
     file = tmp_path / "mine.safetensors"
-    file.write_bytes((models / "face-v2" / "model.safetensors").read_bytes())
+    file.write_bytes((models / "face-v2.1" / "model.safetensors").read_bytes())
     reader = demeanor.FaceReader(file)
     assert faces_of(reader) == faces_of(demeanor.FaceReader())
     pickled = pickle.dumps(reader)

@@ -23,9 +23,9 @@ export function kind() {
 
 /** The built-in models, beside this file. */
 export const MODELS = {
-  face: new URL('./models/face-v2.safetensors', import.meta.url),
+  face: new URL('./models/face-v2.1.safetensors', import.meta.url),
   speech: new URL('./models/speech-v2.safetensors', import.meta.url),
-  detector: new URL('./models/blazeface-v1.safetensors', import.meta.url),
+  detector: new URL('./models/blazeface-v1.1.safetensors', import.meta.url),
 };
 
 /**

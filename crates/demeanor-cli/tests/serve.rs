@@ -292,7 +292,7 @@ fn a_session_can_be_watched_and_nothing_else_be_asked() {
     assert_eq!(server.ask("GET /overlay", &[], &[]).0, 200);
     assert_eq!(server.ask("GET /", &[], &[]).0, 307);
     assert_eq!(server.ask("GET /health", &[], &[]).0, 200);
-    for request in ["POST /v1/face", "POST /analyze", "GET /v1/live", "GET /demeanor/models/face-v2.safetensors"] {
+    for request in ["POST /v1/face", "POST /analyze", "GET /v1/live", "GET /demeanor/models/face-v2.1.safetensors"] {
         assert_eq!(server.ask(request, &[], &[]).0, 404, "{request}");
     }
     let mut watched = Vec::new();

@@ -58,7 +58,7 @@ pub struct BuiltIn {
 /// A model that finds faces and is built into the program.
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltInDetector {
-    /// Name and version, such as `blazeface-v1`.
+    /// Name and version, such as `blazeface-v1.1`.
     pub name: &'static str,
     /// The model file.
     pub bytes: &'static [u8],
@@ -73,11 +73,11 @@ pub struct BuiltInDetector {
 // A static, as below: a constant is copied into each crate that asks for it.
 #[cfg(feature = "face")]
 static DETECTOR: BuiltInDetector = BuiltInDetector {
-    name: "blazeface-v1",
-    bytes: include_bytes!("../blazeface-v1/model.safetensors"),
-    card: include_str!("../blazeface-v1/card.md"),
-    notice: include_str!("../blazeface-v1/NOTICE"),
-    licence: include_str!("../blazeface-v1/LICENSE-APACHE"),
+    name: "blazeface-v1.1",
+    bytes: include_bytes!("../blazeface-v1.1/model.safetensors"),
+    card: include_str!("../blazeface-v1.1/card.md"),
+    notice: include_str!("../blazeface-v1.1/NOTICE"),
+    licence: include_str!("../blazeface-v1.1/LICENSE-APACHE"),
 };
 
 /// The built-in model that finds faces.
@@ -110,7 +110,7 @@ macro_rules! built_in {
 // A static, so that the bytes of each model are in a program once.
 static ALL: &[BuiltIn] = &[
     #[cfg(feature = "face")]
-    built_in!(Face, "face-v2"),
+    built_in!(Face, "face-v2.1"),
     #[cfg(feature = "speech")]
     built_in!(Speech, "speech-v2"),
     #[cfg(feature = "speech")]

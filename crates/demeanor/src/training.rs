@@ -2,7 +2,8 @@
 //! what lies between them, and networks over numbers that no preparer made. No promise is kept about it.
 
 use crate::error::Result;
-use crate::input::Audio;
+use crate::face::detect::{BlazeFace, Search};
+use crate::input::{Audio, Frame};
 use crate::speech::prepare::{self, SpeechPreparer, SpeechRecipe};
 
 pub use crate::face::network::FaceNetwork;
@@ -23,4 +24,18 @@ pub fn standardise(recipe: &SpeechRecipe, values: &mut [f32]) {
 /// Where sound begins and ends, in samples, as the preparation trims it `db` under the loudest frame.
 pub fn trim(samples: &[f32], db: f32) -> (usize, usize) {
     prepare::trim(samples, db)
+}
+
+/// What the network of a detector sees of each candidate in a frame: `put` gets x and y of its middle and its side, in pixels of the
+/// frame, and the numbers that a rejection is learnt from.
+///
+/// # Errors
+/// As a search.
+pub fn looks(
+    detector: &mut BlazeFace,
+    frame: &Frame<'_>,
+    search: &Search,
+    put: impl FnMut([f32; 3], &[f32]),
+) -> Result<()> {
+    detector.each_look(frame, search, put)
 }

@@ -198,7 +198,7 @@ fn a_warm_detector_allocates_nothing() {
 
 #[test]
 fn a_warm_network_that_detects_allocates_nothing() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../demeanor-models/blazeface-v1/model.safetensors");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../demeanor-models/blazeface-v1.1/model.safetensors");
     let model = BlazeFaceModel::load(&std::fs::read(file).unwrap()).unwrap();
     let mut detector = Detector::blazeface(&model);
     let mut found = Vec::with_capacity(256);

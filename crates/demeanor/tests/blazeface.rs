@@ -11,7 +11,7 @@ fn beside(path: &str) -> PathBuf {
 }
 
 fn detector() -> Detector {
-    let file = std::fs::read(beside("crates/demeanor-models/blazeface-v1/model.safetensors")).unwrap();
+    let file = std::fs::read(beside("crates/demeanor-models/blazeface-v1.1/model.safetensors")).unwrap();
     Detector::blazeface(&BlazeFaceModel::load(&file).unwrap())
 }
 

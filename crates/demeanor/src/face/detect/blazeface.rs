@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::rejection::{self, LOOKS, Rejection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{self, Tensors};
 use crate::simd::depthwise::{Picture, PixelMap, Pointwise, Separable, Stem};
@@ -29,7 +30,7 @@ pub struct BlazeFaceHeader {
     pub format: u32,
     /// `face_detector`.
     pub kind: String,
-    /// Name and version of the model, such as `blazeface-v1`.
+    /// Name and version of the model, such as `blazeface-v1.1`.
     pub name: String,
     /// How the layers follow each other.
     pub layout: BlazeFaceLayout,
@@ -53,6 +54,9 @@ pub struct BlazeFaceLayout {
     pub blocks: Vec<BlazeFaceBlock>,
     /// What gives scores and boxes, in the order of the output.
     pub heads: Vec<BlazeFaceHead>,
+    /// Whether there are weights that tell what is no face from several looks at it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejection: bool,
 }
 
 /// A depthwise-separable block.
@@ -89,6 +93,9 @@ struct Layers {
     stem: Stem,
     blocks: Vec<Separable>,
     heads: Vec<Head>,
+    /// Channels of the last block.
+    channels: usize,
+    rejection: Option<Rejection>,
     /// Pixels of the picture from one place of the smallest map to the next: sides of pictures are multiples of it.
     reach: usize,
 }
@@ -225,13 +232,26 @@ impl Layers {
                 bias: values(format!("heads.{number}.box.bias"), &[head.anchors * BOX])?,
             });
         }
+        // two places at least on each side of the middle of the square
+        let mut learnt = None;
+        if layout.rejection {
+            if layout.size / stride < 4 {
+                return Err(odd(format!("a last map of {0} x {0} has no middle to be read", layout.size / stride)));
+            }
+            let [of_first, of_all] = rejection::counts(channels);
+            let first = values("rejection.first.weight".into(), &[of_first])?;
+            let least = values("rejection.first.bias".into(), &[1])?;
+            let weights = values("rejection.weight".into(), &[of_all])?;
+            let bias = values("rejection.bias".into(), &[1])?;
+            learnt = Some(Rejection::new((first, least[0]), &weights, bias[0], channels));
+        }
         if used != tensors.len() {
             return Err(Error::new(
                 ErrorKind::Model,
                 format!("the file holds {} tensors, and the layers need {used}", tensors.len()),
             ));
         }
-        Ok(Layers { stem, blocks, heads, reach: stride })
+        Ok(Layers { stem, blocks, heads, channels, rejection: learnt, reach: stride })
     }
 }
 
@@ -252,16 +272,45 @@ pub(super) struct Workspace {
     maps: [PixelMap; 2],
     line: Aligned<f32>,
     scores: Vec<f32>,
+    features: Vec<f32>,
 }
 
 impl BlazeFaceModel {
+    /// What it takes for a face before it has looked.
+    pub(super) fn prior(&self) -> f32 {
+        self.layers.rejection.as_ref().map_or(0.0, |learnt| learnt.bias)
+    }
+
+    /// Whether it has learnt what is no face.
+    pub(super) fn rejects(&self) -> bool {
+        self.layers.rejection.is_some()
+    }
+
+    /// What the look of that number, the last that was run, says for a face in the middle of the square; `logit` is the highest
+    /// score there. Over all looks and with [`BlazeFaceModel::prior`] it adds up to a score before the sigmoid. Nothing where
+    /// the first look shows that the others are in vain.
+    pub(super) fn evidence(&self, room: &mut Workspace, look: usize, logit: f32) -> Option<f32> {
+        match &self.layers.rejection {
+            None => Some(logit / LOOKS as f32),
+            Some(learnt) => {
+                let map = &room.maps[self.layers.blocks.len() % 2];
+                learnt.weigh(look, logit, map, &mut room.features)
+            }
+        }
+    }
+
+    /// Adds what a rejection is learnt from to `to`, as [`BlazeFaceModel::evidence`] reads it.
+    pub(super) fn features(&self, room: &Workspace, look: usize, logit: f32, to: &mut Vec<f32>) {
+        rejection::features(look, logit, &room.maps[self.layers.blocks.len() % 2], self.layers.channels, to);
+    }
+
     /// Adds to `hits` the anchors of the workspace's picture whose logit is `least` or more.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] when a side of the picture is no multiple of [`BlazeFaceModel::reach`].
     pub(super) fn run(&self, room: &mut Workspace, least: f32, hits: &mut Vec<Hit>) -> Result<()> {
         let layers = &*self.layers;
-        let Workspace { picture, maps, line, scores } = room;
+        let Workspace { picture, maps, line, scores, .. } = room;
         if !picture.height().is_multiple_of(layers.reach) || !picture.width().is_multiple_of(layers.reach) {
             return Err(Error::new(
                 ErrorKind::Shape,

@@ -8,6 +8,7 @@ pub(crate) mod cascade;
 mod group;
 mod haar;
 mod level;
+mod rejection;
 mod search;
 
 pub use blazeface::{BlazeFaceBlock, BlazeFaceHead, BlazeFaceHeader, BlazeFaceLayout, BlazeFaceModel};

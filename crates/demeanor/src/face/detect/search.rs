@@ -7,18 +7,18 @@
 //!    highest of them (as in MediaPipe).
 //! 3. **Second look**: each candidate is looked at again, alone, upright and at the size that the network knows best, then
 //!    smaller in a mirror and larger. What it does not find again there is no face; what it does gets the box and the
-//!    landmarks of the first of these looks, and the mean score of all three.
+//!    landmarks of the first of these looks, and its score is read from all three ([`super::rejection`]).
 
 use super::blazeface::{BlazeFaceModel, Hit, Workspace};
+use super::rejection::LOOKS;
 use super::{Detection, DetectorKind, Landmarks, Search};
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::sample::{Sampler, View};
 use crate::face::track::Window;
 use crate::input::{Frame, Region};
-use crate::simd::depthwise::Picture;
 
 /// Side of the smallest face in the network's picture, in pixels.
-const FINEST: f32 = 28.0;
+const FINEST: f32 = 32.0;
 
 /// No smaller faces are looked for, in pixels of the frame: there is nothing in them to be read.
 const LEAST: u32 = 12;
@@ -34,7 +34,7 @@ const OVERLAP: usize = 96;
 
 /// A candidate's score at the first look, before the sigmoid, at least: for the smallest faces, of which it is seldom sure, and
 /// for others.
-const FIRST: [f32; 2] = [-1.2, -0.4];
+const FIRST: [f32; 2] = [-1.3, -0.6];
 
 /// Boxes of more intersection over union than this are the same face (MediaPipe's `min_suppression_threshold`).
 const SAME: f32 = 0.3;
@@ -42,27 +42,21 @@ const SAME: f32 = 0.3;
 /// Which part of the picture's side the face takes at the second look.
 const SECOND: f32 = 0.5;
 
-/// The other looks of which the confidence is the mean (before the sigmoid): part of the side, and whether in a mirror. Faces
-/// look alike in all of them; what is taken for one by chance seldom does (chosen on the training half of docs/detector.md).
-const OTHERS: [(f32, bool); 2] = [(0.4, true), (0.75, false)];
+/// The other looks that the confidence is made of: part of the side, and whether in a mirror. Faces look alike in all of them; what
+/// is taken for one by chance seldom does (chosen on the training half of docs/detector.md).
+const OTHERS: [(f32, bool); LOOKS - 1] = [(0.4, true), (0.75, false)];
 
 /// What a look counts that finds nothing, before the sigmoid.
 const NOTHING: f32 = -3.0;
+
+/// What a candidate must have at its first look again, before the sigmoid, where a rejection decides about it.
+const FAINT: f32 = -1.0;
 
 /// A face that is followed needs this much less than one that is new, before the sigmoid.
 const KNOWN: f32 = 0.6;
 
 /// Candidates that are looked at again at most, the surest first.
 const CANDIDATES: usize = 4 * super::MAX_FACES;
-
-/// A picture is dim when all but a fiftieth of it is darker than this, of 255.
-const DIM: f32 = 100.0;
-
-/// What the lightest fiftieth of a dim picture is brought to.
-const USUAL: f32 = 180.0;
-
-/// By how much a dim picture is made brighter at most: more would show noise alone.
-const MOST_GAIN: f32 = 24.0;
 
 /// A head that is tilted by less than this, in radians, is looked at as it is.
 const LEVEL: f32 = 0.2;
@@ -119,6 +113,11 @@ impl Candidate {
         Region { x: self.middle[0] - width / 2.0, y: self.middle[1] - height / 2.0, width, height }
     }
 
+    /// By how much a look at it is turned.
+    fn turn(&self) -> f32 {
+        turn(self.landmarks().roll())
+    }
+
     fn landmarks(&self) -> Landmarks {
         let [right_eye, left_eye, nose, mouth, right_ear, left_ear] = self.landmarks;
         Landmarks { right_eye, left_eye, nose, mouth, right_ear, left_ear }
@@ -169,28 +168,9 @@ fn suppress(candidates: &mut Vec<Candidate>, kept: &mut Vec<Candidate>) {
     }
 }
 
-/// Brings what was sampled (0 to 255) to the network's -1 to 1; a dim picture is made brighter on the way, so that its lightest
-/// parts are as light as they usually are.
-fn even(picture: &mut Picture, [wide, high]: [usize; 2]) {
-    let mut counts = [0u32; 256];
-    for y in 0..high {
-        for pixel in picture.row_mut(y)[..3 * wide].as_chunks::<3>().0 {
-            // the green channel is nearest to luma
-            counts[(pixel[1].clamp(0.0, 255.0)) as usize] += 1;
-        }
-    }
-    let (most, mut above) = ((wide * high) as u32 / 50, 0);
-    let light = (0..256).rev().find(|&level| {
-        above += counts[level];
-        above > most
-    });
-    let light = light.unwrap_or(0) as f32 + 1.0;
-    let gain = if light < DIM { (USUAL / light).min(MOST_GAIN) } else { 1.0 };
-    for y in 0..high {
-        for value in &mut picture.row_mut(y)[..3 * wide] {
-            *value = (*value * gain).min(255.0) / 127.5 - 1.0;
-        }
-    }
+/// By how much a look at a head tilted by `roll` is turned.
+fn turn(roll: f32) -> f32 {
+    if roll.abs() > LEVEL { roll } else { 0.0 }
 }
 
 /// The output of the network that means this score.
@@ -257,23 +237,7 @@ impl BlazeFace {
         if !(right - left >= 1.0 && bottom - top >= 1.0) {
             return Ok(());
         }
-        let (wide, high) = (right - left, bottom - top);
-        let last = wide.max(high) / self.model.size() as f32;
-        let first = (search.min_face_px.max(LEAST) as f32 / FINEST).min(last);
-        let steps = ((last / first).ln() / STEP.ln()).ceil().max(0.0) as u32;
-        self.firsts.clear();
-        for turn in if search.any_rotation { 0..4 } else { 0..1 } {
-            self.candidates.clear();
-            for step in 0..=steps {
-                let scale = if steps == 0 { last } else { first * (last / first).powf(step as f32 / steps as f32) };
-                let least = FIRST[usize::from(step > 0 || scale >= last)];
-                self.level(frame, [left, top, wide, high], scale, turn, least)?;
-            }
-            suppress(&mut self.candidates, &mut self.kept);
-            self.firsts.extend_from_slice(&self.kept);
-        }
-        self.firsts.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
-        self.firsts.truncate(CANDIDATES);
+        self.first_looks(frame, [left, top, right - left, bottom - top], search)?;
         self.second_looks(frame, search)?;
         let smallest = 0.75 * search.min_face_px as f32;
         let largest = search.max_face_px.map_or(f32::INFINITY, |px| 1.33 * px as f32);
@@ -305,8 +269,7 @@ impl BlazeFace {
         }
         let middle = [x + width / 2.0, y + height / 2.0];
         let size = self.model.size();
-        let roll = if window.roll.abs() > LEVEL { window.roll } else { 0.0 };
-        let view = View::turned(middle, window.side / SECOND, roll, size);
+        let view = View::turned(middle, window.side / SECOND, turn(window.roll), size);
         self.look(frame, &view, [size; 2], false, logit(search.min_confidence) - KNOWN)?;
         self.candidates.clear();
         self.candidates.extend(self.hits.iter().map(|hit| Candidate::new(hit, &view)).filter(Candidate::is_sound));
@@ -317,6 +280,28 @@ impl BlazeFace {
             distance < 0.75 * window.side && (0.5..2.0).contains(&(other.side() / window.side))
         };
         out.extend(self.kept.iter().find(near).map(Candidate::detection));
+        Ok(())
+    }
+
+    /// Looks at an area `[left, top, width, height]` at all sizes; fills `firsts` with the surest candidates.
+    fn first_looks(&mut self, frame: &Frame<'_>, area: [f32; 4], search: &Search) -> Result<()> {
+        let [_, _, wide, high] = area;
+        let last = wide.max(high) / self.model.size() as f32;
+        let first = (search.min_face_px.max(LEAST) as f32 / FINEST).min(last);
+        let steps = ((last / first).ln() / STEP.ln()).ceil().max(0.0) as u32;
+        self.firsts.clear();
+        for turn in if search.any_rotation { 0..4 } else { 0..1 } {
+            self.candidates.clear();
+            for step in 0..=steps {
+                let scale = if steps == 0 { last } else { first * (last / first).powf(step as f32 / steps as f32) };
+                let least = FIRST[usize::from(step > 0 || scale >= last)];
+                self.level(frame, area, scale, turn, least)?;
+            }
+            suppress(&mut self.candidates, &mut self.kept);
+            self.firsts.extend_from_slice(&self.kept);
+        }
+        self.firsts.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
+        self.firsts.truncate(CANDIDATES);
         Ok(())
     }
 
@@ -351,13 +336,14 @@ impl BlazeFace {
         picture.shape(high, wide);
         self.sampler.rows(frame, view, sides, 3, |y, row| {
             let to = picture.row_mut(y);
-            to[..row.len()].copy_from_slice(row);
+            // -1 to 1. A dim picture stays dim: the network finds faces in it, and lost two of three when it was made brighter, for
+            // its noise became as bright (docs/detector.md)
+            to.iter_mut().zip(row).for_each(|(to, value)| *to = value / 127.5 - 1.0);
             to[row.len()..].fill(0.0);
         });
         for y in sides[1]..high {
             picture.row_mut(y).fill(0.0);
         }
-        even(picture, sides);
         if mirror {
             for y in 0..sides[1] {
                 picture.row_mut(y)[..3 * sides[0]].as_chunks_mut::<3>().0.reverse();
@@ -367,41 +353,77 @@ impl BlazeFace {
         self.model.run(&mut self.room, least, &mut self.hits)
     }
 
-    /// Looks again at each of `firsts`, upright; fills `candidates` with what is found again in enough of the looks.
+    /// Looks again at each of `firsts`, upright; fills `candidates` with those that are faces.
     fn second_looks(&mut self, frame: &Frame<'_>, search: &Search) -> Result<()> {
-        let size = self.model.size();
         let least = logit(search.min_confidence);
+        let faint = if self.model.rejects() { FAINT } else { least.min(0.0) };
         self.candidates.clear();
         for i in 0..self.firsts.len() {
-            let first = self.firsts[i];
-            let roll = first.landmarks().roll();
-            let roll = if roll.abs() > LEVEL { roll } else { 0.0 };
-            let view = View::turned(first.middle, first.side() / SECOND, roll, size);
-            self.look(frame, &view, [size; 2], false, least.min(0.0))?;
-            self.again.clear();
-            self.again.extend(self.hits.iter().map(|hit| Candidate::new(hit, &view)).filter(Candidate::is_sound));
-            suppress(&mut self.again, &mut self.kept);
-            // the face that was meant, not one beside it
-            let Some(mut found) = self.kept.iter().find(|other| other.iou(&first) > SAME).copied() else { continue };
-            let mut sum = logit(found.score);
-            for (part, mirror) in OTHERS {
-                let side = found.side() / part;
-                let roll = found.landmarks().roll();
-                let roll = if roll.abs() > LEVEL { roll } else { 0.0 };
-                self.look(frame, &View::turned(found.middle, side, roll, size), [size; 2], mirror, NOTHING)?;
-                // in the middle, and about as large as it should be
-                let (middle, usual) = (size as f32 / 2.0, size as f32 * part);
-                let fits = |hit: &&Hit| {
-                    let [x, y, width, ..] = hit.values;
-                    (x - middle).hypot(y - middle) < 0.25 * usual && (0.6..1.6).contains(&(width / usual))
-                };
-                sum += self.hits.iter().filter(fits).map(|hit| hit.logit).fold(NOTHING, f32::max);
+            let Some(mut found) = self.look_again(frame, self.firsts[i])? else { continue };
+            if logit(found.score) < faint {
+                continue;
             }
-            let mean = sum / (1 + OTHERS.len()) as f32;
-            if mean >= least {
-                found.score = 1.0 / (1.0 + (-mean).exp());
+            let Some(evidence) = self.model.evidence(&mut self.room, 0, logit(found.score)) else { continue };
+            let mut sum = self.model.prior() + evidence;
+            for (number, (part, mirror)) in OTHERS.into_iter().enumerate() {
+                let highest = self.look_beside(frame, &found, part, mirror)?;
+                sum += self.model.evidence(&mut self.room, number + 1, highest).unwrap_or(0.0);
+            }
+            if sum >= least {
+                found.score = 1.0 / (1.0 + (-sum).exp());
                 self.candidates.push(found);
             }
+        }
+        Ok(())
+    }
+
+    /// The first look again: the face that was meant by a candidate, not one beside it.
+    fn look_again(&mut self, frame: &Frame<'_>, first: Candidate) -> Result<Option<Candidate>> {
+        let size = self.model.size();
+        let view = View::turned(first.middle, first.side() / SECOND, first.turn(), size);
+        self.look(frame, &view, [size; 2], false, NOTHING)?;
+        self.again.clear();
+        self.again.extend(self.hits.iter().map(|hit| Candidate::new(hit, &view)).filter(Candidate::is_sound));
+        suppress(&mut self.again, &mut self.kept);
+        Ok(self.kept.iter().find(|other| other.iou(&first) > SAME).copied())
+    }
+
+    /// Another look at what was found, so that it takes a part of the side; the highest score, before the sigmoid, of what is in
+    /// the middle and about as large as it should be.
+    fn look_beside(&mut self, frame: &Frame<'_>, found: &Candidate, part: f32, mirror: bool) -> Result<f32> {
+        let size = self.model.size();
+        let view = View::turned(found.middle, found.side() / part, found.turn(), size);
+        self.look(frame, &view, [size; 2], mirror, NOTHING)?;
+        let (middle, usual) = (size as f32 / 2.0, size as f32 * part);
+        let fits = |hit: &&Hit| {
+            let [x, y, width, ..] = hit.values;
+            (x - middle).hypot(y - middle) < 0.25 * usual && (0.6..1.6).contains(&(width / usual))
+        };
+        Ok(self.hits.iter().filter(fits).map(|hit| hit.logit).fold(NOTHING, f32::max))
+    }
+
+    /// Every candidate of a frame that is found again, `[x, y]` of its middle and its side, with what a rejection is learnt from.
+    ///
+    /// # Errors
+    /// As a search.
+    pub(crate) fn each_look(
+        &mut self,
+        frame: &Frame<'_>,
+        search: &Search,
+        mut put: impl FnMut([f32; 3], &[f32]),
+    ) -> Result<()> {
+        let whole = [0.0, 0.0, frame.width() as f32, frame.height() as f32];
+        self.first_looks(frame, whole, search)?;
+        let mut features = Vec::new();
+        for i in 0..self.firsts.len() {
+            let Some(found) = self.look_again(frame, self.firsts[i])? else { continue };
+            features.clear();
+            self.model.features(&self.room, 0, logit(found.score), &mut features);
+            for (number, (part, mirror)) in OTHERS.into_iter().enumerate() {
+                let highest = self.look_beside(frame, &found, part, mirror)?;
+                self.model.features(&self.room, number + 1, highest, &mut features);
+            }
+            put([found.middle[0], found.middle[1], found.side()], &features);
         }
         Ok(())
     }
