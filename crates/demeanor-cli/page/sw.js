@@ -1,6 +1,6 @@
 // Keeps the page's files for use without a network, and answers with the strict policy also where the server sends none.
-const CACHE = `demeanor-${'4e5a9c5fef84'}`;
-const FILES = ["boxes.js","colours.js","csv.js","demeanor/index.js","demeanor/licences/BLAZEFACE-NOTICE","demeanor/licences/LICENSE-APACHE","demeanor/licences/LICENSE-MIT","demeanor/licences/MODELS.md","demeanor/licences/README.md","demeanor/load.js","demeanor/models/blazeface-v1.safetensors","demeanor/models/face-v2.safetensors","demeanor/models/speech-v2.safetensors","demeanor/pixels.js","demeanor/wasm/demeanor.js","demeanor/wasm/relaxed.wasm","demeanor/wasm/simd.wasm","face.js","icon.svg","index.html","main.js","panel.js","style.css","tap.js","timeline.js","voice.js"];
+const CACHE = `demeanor-${'8044514dbce8'}`;
+const FILES = ["boxes.js","colours.js","csv.js","demeanor/index.js","demeanor/licences/BLAZEFACE-NOTICE","demeanor/licences/LICENSE-APACHE","demeanor/licences/LICENSE-MIT","demeanor/licences/MODELS.md","demeanor/licences/README.md","demeanor/load.js","demeanor/models/blazeface-v1.1.safetensors","demeanor/models/face-v2.1.safetensors","demeanor/models/speech-v2.safetensors","demeanor/pixels.js","demeanor/wasm/demeanor.js","demeanor/wasm/relaxed.wasm","demeanor/wasm/simd.wasm","face.js","icon.svg","index.html","main.js","panel.js","style.css","tap.js","timeline.js","voice.js"];
 const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 const place = (path) => new URL(path, registration.scope).href;
