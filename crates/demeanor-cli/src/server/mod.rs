@@ -3,6 +3,7 @@
 mod guard;
 mod jobs;
 mod live;
+mod message;
 mod metrics;
 mod page;
 mod pool;
@@ -12,6 +13,7 @@ mod watched;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,7 +26,9 @@ use axum::{Json, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 
@@ -207,6 +211,13 @@ fn run(hub: Arc<Hub>, router: Router, listener: TcpListener, threads: usize) -> 
     served
 }
 
+/// A connection that ends with an error when the client takes nothing of what is written for so long.
+fn taken(stream: TcpStream, within: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(within));
+    Box::pin(stream)
+}
+
 async fn accept(hub: Arc<Hub>, router: Router, listener: TcpListener) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
     let service = TowerToHyperService::new(router);
@@ -230,7 +241,8 @@ async fn accept(hub: Arc<Hub>, router: Router, listener: TcpListener) -> Result<
         let _ = stream.set_nodelay(true);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone()).with_upgrades();
+        let connection =
+            http.serve_connection(TokioIo::new(taken(stream, live::SLOW)), service.clone()).with_upgrades();
         let (hub, mut stop) = (Arc::clone(&hub), hub.stop.subscribe());
         tokio::spawn(async move {
             hub.metrics.connections.fetch_add(1, Ordering::Relaxed);
@@ -261,4 +273,26 @@ async fn accept(hub: Arc<Hub>, router: Router, listener: TcpListener) -> Result<
 pub fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address)
         .with_context(|| format!("cannot listen at {address}; choose another with --listen ADDRESS:PORT"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_takes_nothing_is_let_go() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let error = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut stream = taken(listener.accept().await.unwrap().0, Duration::from_millis(100));
+            // more than the buffers of the system hold
+            stream.write_all(&vec![0; 64 << 20]).await.unwrap_err()
+        });
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
 }
