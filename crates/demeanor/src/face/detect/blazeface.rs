@@ -93,8 +93,6 @@ struct Layers {
     stem: Stem,
     blocks: Vec<Separable>,
     heads: Vec<Head>,
-    /// Channels of the last block.
-    channels: usize,
     rejection: Option<Rejection>,
     /// Pixels of the picture from one place of the smallest map to the next: sides of pictures are multiples of it.
     reach: usize,
@@ -251,7 +249,7 @@ impl Layers {
                 format!("the file holds {} tensors, and the layers need {used}", tensors.len()),
             ));
         }
-        Ok(Layers { stem, blocks, heads, channels, rejection: learnt, reach: stride })
+        Ok(Layers { stem, blocks, heads, rejection: learnt, reach: stride })
     }
 }
 
@@ -293,15 +291,21 @@ impl BlazeFaceModel {
         match &self.layers.rejection {
             None => Some(logit / LOOKS as f32),
             Some(learnt) => {
-                let map = &room.maps[self.layers.blocks.len() % 2];
-                learnt.weigh(look, logit, map, &mut room.features)
+                let Workspace { maps, features, .. } = room;
+                learnt.weigh(look, logit, self.last(maps), features)
             }
         }
     }
 
     /// Adds what a rejection is learnt from to `to`, as [`BlazeFaceModel::evidence`] reads it.
     pub(super) fn features(&self, room: &Workspace, look: usize, logit: f32, to: &mut Vec<f32>) {
-        rejection::features(look, logit, &room.maps[self.layers.blocks.len() % 2], self.layers.channels, to);
+        let channels = self.header.layout.blocks.last().map_or(0, |block| block.channels);
+        rejection::features(look, logit, self.last(&room.maps), channels, to);
+    }
+
+    /// The map of the last block: each one writes what the one before it did not.
+    fn last<'a>(&self, maps: &'a [PixelMap; 2]) -> &'a PixelMap {
+        &maps[self.layers.blocks.len() % 2]
     }
 
     /// Adds to `hits` the anchors of the workspace's picture whose logit is `least` or more.
@@ -381,8 +385,12 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
     }
 
+    fn named(name: &str) -> Vec<u8> {
+        std::fs::read(beside(&format!("crates/demeanor-models/{name}/model.safetensors"))).unwrap()
+    }
+
     fn file() -> Vec<u8> {
-        std::fs::read(beside("crates/demeanor-models/blazeface-v1/model.safetensors")).unwrap()
+        named("blazeface-v1")
     }
 
     /// A picture of RGB bytes, and how large it is.
@@ -404,9 +412,10 @@ mod tests {
             let bytes = goldens.tensor(&name).unwrap().data().to_vec();
             bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
         };
-        let bytes = file();
-        for isa in Isa::available() {
-            let model = BlazeFaceModel::load_as(&bytes, isa).unwrap();
+        // a rejection beside them changes none
+        let files = [file(), named("blazeface-v1.1")];
+        for (bytes, isa) in files.iter().flat_map(|bytes| Isa::available().into_iter().map(move |isa| (bytes, isa))) {
+            let model = BlazeFaceModel::load_as(bytes, isa).unwrap();
             let mut room = Workspace::default();
             for name in ["astronaut", "coffee", "noise"] {
                 let (pixels, width, height) = png(&beside(&format!("testdata/detect/blazeface/{name}.png")));

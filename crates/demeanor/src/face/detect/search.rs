@@ -359,22 +359,40 @@ impl BlazeFace {
         let faint = if self.model.rejects() { FAINT } else { least.min(0.0) };
         self.candidates.clear();
         for i in 0..self.firsts.len() {
-            let Some(mut found) = self.look_again(frame, self.firsts[i])? else { continue };
-            if logit(found.score) < faint {
-                continue;
-            }
-            let Some(evidence) = self.model.evidence(&mut self.room, 0, logit(found.score)) else { continue };
-            let mut sum = self.model.prior() + evidence;
-            for (number, (part, mirror)) in OTHERS.into_iter().enumerate() {
-                let highest = self.look_beside(frame, &found, part, mirror)?;
-                sum += self.model.evidence(&mut self.room, number + 1, highest).unwrap_or(0.0);
-            }
+            let mut sum = self.model.prior();
+            let looked = self.look_through(frame, self.firsts[i], |model, room, look, logit| {
+                let evidence = if look == 0 && logit < faint { None } else { model.evidence(room, look, logit) };
+                sum += evidence.unwrap_or(0.0);
+                evidence.is_some()
+            })?;
+            let Some(mut found) = looked else { continue };
             if sum >= least {
                 found.score = 1.0 / (1.0 + (-sum).exp());
                 self.candidates.push(found);
             }
         }
         Ok(())
+    }
+
+    /// All looks at a candidate. `take` gets the number of each and the score of what was found, before the sigmoid, and says whether
+    /// to go on; gives the face that the first look found, if all were taken. What is learnt from and what is judged is the same.
+    fn look_through(
+        &mut self,
+        frame: &Frame<'_>,
+        first: Candidate,
+        mut take: impl FnMut(&BlazeFaceModel, &mut Workspace, usize, f32) -> bool,
+    ) -> Result<Option<Candidate>> {
+        let Some(found) = self.look_again(frame, first)? else { return Ok(None) };
+        if !take(&self.model, &mut self.room, 0, logit(found.score)) {
+            return Ok(None);
+        }
+        for (number, (part, mirror)) in OTHERS.into_iter().enumerate() {
+            let highest = self.look_beside(frame, &found, part, mirror)?;
+            if !take(&self.model, &mut self.room, number + 1, highest) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
     }
 
     /// The first look again: the face that was meant by a candidate, not one beside it.
@@ -416,13 +434,12 @@ impl BlazeFace {
         self.first_looks(frame, whole, search)?;
         let mut features = Vec::new();
         for i in 0..self.firsts.len() {
-            let Some(found) = self.look_again(frame, self.firsts[i])? else { continue };
             features.clear();
-            self.model.features(&self.room, 0, logit(found.score), &mut features);
-            for (number, (part, mirror)) in OTHERS.into_iter().enumerate() {
-                let highest = self.look_beside(frame, &found, part, mirror)?;
-                self.model.features(&self.room, number + 1, highest, &mut features);
-            }
+            let looked = self.look_through(frame, self.firsts[i], |model, room, look, logit| {
+                model.features(room, look, logit, &mut features);
+                true
+            })?;
+            let Some(found) = looked else { continue };
             put([found.middle[0], found.middle[1], found.side()], &features);
         }
         Ok(())
