@@ -414,7 +414,7 @@ mod tests {
         };
         // a rejection beside them changes none
         let files = [file(), named("blazeface-v1.1")];
-        for (bytes, isa) in files.iter().flat_map(|bytes| Isa::available().into_iter().map(move |isa| (bytes, isa))) {
+        for (bytes, isa) in files.iter().flat_map(|bytes| Isa::available().map(move |isa| (bytes, isa))) {
             let model = BlazeFaceModel::load_as(bytes, isa).unwrap();
             let mut room = Workspace::default();
             for name in ["astronaut", "coffee", "noise"] {
